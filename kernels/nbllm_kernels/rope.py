@@ -1,0 +1,25 @@
+"""Rotary position embedding (Su et al. 2021), in the half-split form of Hugging Face checkpoints.
+
+(a, b) = halves of a head;  y = (a cos - b sin, b cos + a sin)
+"""
+
+import torch
+from torch import Tensor
+
+
+def rope_table(head_dim: int, length: int, base: float, device=None) -> Tensor:
+    """cos beside sin of every position's angles: [length, head_dim], float32."""
+    exponent = torch.arange(0, head_dim, 2, dtype=torch.float32, device=device) / head_dim
+    frequency = 1.0 / base**exponent
+    angle = torch.arange(length, dtype=torch.float32, device=device)[:, None] * frequency
+    return torch.cat([angle.cos(), angle.sin()], -1)
+
+
+def rope_ref(x: Tensor, cos_sin: Tensor) -> Tensor:
+    """Rotate x [T, H, D] by cos_sin [T, D]: one row of `rope_table` for each token."""
+    cos, sin = cos_sin[:, None].chunk(2, -1)  # [T, 1, D / 2]
+    a, b = x.float().chunk(2, -1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).to(x.dtype)
+
+
+rope = rope_ref

@@ -1,0 +1,85 @@
+"""From a model with weights to an engine with a KV cache of a sensible size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from nbllm.errors import OutOfMemoryError, ParamError
+from nbllm.models.batch import PAGE_SIZE
+from nbllm.models.config import ModelConfig
+
+from .engine import Engine
+from .pages import PagePool, pages_for
+from .rows import Rows
+from .runner import Runner, new_cache, page_bytes
+from .scheduler import Scheduler
+
+DEFAULT_KV_BYTES = 1 << 30
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class Limits:
+    """How much may be in flight at once. None: as much as is sensible."""
+
+    max_model_len: int | None
+    max_num_seqs: int
+    max_num_batched_tokens: int | None
+    kv_cache_memory_bytes: int | None
+    gpu_memory_utilization: float
+
+    def __post_init__(self) -> None:
+        for name in (
+            "max_model_len",
+            "max_num_seqs",
+            "max_num_batched_tokens",
+            "kv_cache_memory_bytes",
+        ):
+            value = getattr(self, name)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int) or value < 1
+            ):
+                raise ParamError(f"{name} must be a positive integer, got {value!r}")
+        if not 0 < self.gpu_memory_utilization <= 1:
+            raise ParamError(
+                f"gpu_memory_utilization must lie in (0, 1], got {self.gpu_memory_utilization!r}"
+            )
+
+
+def new_engine(
+    model: nn.Module, config: ModelConfig, dtype: torch.dtype, device: torch.device, limits: Limits
+) -> tuple[Engine, int]:
+    """An engine for `model`, and the longest sequence it takes (prompt and output together).
+
+    Raises `ParamError` for a max_model_len beyond the model's, `OutOfMemoryError` when the cache
+    cannot hold one sequence of the max_model_len that was asked for.
+    """
+    if (asked := limits.max_model_len) is not None and asked > config.max_length:
+        raise ParamError(
+            f"max_model_len {asked} exceeds the model's context of {config.max_length} tokens"
+        )
+    size = page_bytes(config, dtype)
+    wanted = asked or config.max_length
+    num_pages = 1 + min(_kv_bytes(device, limits) // size, limits.max_num_seqs * pages_for(wanted))
+    max_len = min(wanted, (num_pages - 1) * PAGE_SIZE)
+    if max_len < (asked or PAGE_SIZE):
+        need = pages_for(asked or PAGE_SIZE) * size
+        raise OutOfMemoryError(
+            f"the KV cache has room for {max_len} tokens; {asked or PAGE_SIZE} need "
+            f"kv_cache_memory_bytes={need} ({need / 2**20:.0f} MiB)"
+        )
+    pages, rows = PagePool(num_pages), Rows(limits.max_num_seqs, pages_for(max_len))
+    budget = limits.max_num_batched_tokens or (2048 if device.type == "cpu" else 16384)
+    kv = new_cache(num_pages, config, dtype, device)
+    scheduler = Scheduler(pages, rows, max(budget, limits.max_num_seqs))
+    return Engine(Runner(model, config, rows, kv), scheduler), max_len
+
+
+def _kv_bytes(device: torch.device, limits: Limits) -> int:
+    if limits.kv_cache_memory_bytes is not None or device.type != "cuda":
+        return limits.kv_cache_memory_bytes or DEFAULT_KV_BYTES
+    free, total = torch.cuda.mem_get_info(device)
+    room = free - int(total * (1 - limits.gpu_memory_utilization))
+    return max(0, min(DEFAULT_KV_BYTES, room))

@@ -1,0 +1,133 @@
+"""The engine: add requests, step until they finish.
+
+It has no thread. Whoever waits for tokens calls `step`, and a step advances everybody's requests.
+`add` and `abort` only leave a note that the next step reads, so they never wait for one.
+
+The truth is `live` and the requests in it; rows, pages and queues are derived. Every prefix of a
+step's effects on a request is a valid state, so after an interrupt, wherever it hit, everything
+derived is built again and at most one step's work is repeated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from .request import Request
+from .runner import Runner
+from .sampler import Samples
+from .scheduler import Plan, Scheduler
+from .stops import stop_of
+from .turns import Turns
+
+
+class Engine:
+    """Continuous batching over one runner."""
+
+    def __init__(self, runner: Runner, scheduler: Scheduler):
+        self.runner, self.scheduler = runner, scheduler
+        self.live: dict[str, Request] = {}
+        self._inbox: deque[tuple[str, Request]] = deque()
+        self._turns = Turns()
+        self._whole = True  # the last step ran to its end
+        self._watched: dict[str, Request] = {}  # those with stop strings
+
+    @property
+    def num_unfinished(self) -> int:
+        """Requests that are running, waiting, or just added."""
+        added = [r for kind, r in list(self._inbox) if kind == "add"]
+        return len({r.id for r in [*list(self.live.values()), *added] if not r.finished})
+
+    def add(self, request: Request) -> None:
+        """Queue a request. Never waits."""
+        self._inbox.append(("add", request))
+
+    def abort(self, request: Request) -> None:
+        """End a request with finish_reason "abort" before the next step computes. Never waits."""
+        self._inbox.append(("abort", request))
+
+    def step(self) -> None:
+        """Advance every running request by one token, or a part of its prompt."""
+        with self._turns:
+            self._prepare()
+            if plan := self.scheduler.schedule():
+                self._collect(plan, self.runner.run(plan))
+            self._whole = True
+
+    def settle(self) -> None:
+        """Carry out what `add` and `abort` left, without computing anything."""
+        with self._turns:
+            self._prepare()
+            self._whole = True
+
+    def close(self) -> None:
+        """End every request and let go of the model and the cache."""
+        with self._turns:
+            for request in [*self.live.values(), *(r for _, r in self._inbox)]:
+                request.finish_reason = request.finish_reason or "abort"
+            self._inbox.clear()
+            self.live.clear()
+            self._watched.clear()
+            self.scheduler.rebuild(())
+            self.runner.close()
+
+    def _prepare(self) -> None:
+        if not self._whole:
+            self._repair()
+        self._whole = False
+        while self._inbox:
+            kind, request = self._inbox[0]
+            self._take(request) if kind == "add" else self._end(request, "abort")
+            self._inbox.popleft()
+
+    def _take(self, request: Request) -> None:
+        if request.finished or request.id in self.live:
+            return
+        self.live[request.id] = request
+        if request.params.stop:
+            self._watched[request.id] = request
+        self.scheduler.add(request)
+
+    def _collect(self, plan: Plan, samples: Samples | None) -> None:
+        """Give every sampled request its token, then end those that are done."""
+        if samples is not None:
+            tokens, logprobs = samples.tokens.tolist(), samples.logprobs.tolist()
+            for i, request in enumerate(plan.sampled):
+                request.append(tokens[i], logprobs[i], samples.tops.get(i))
+        for request, _, stop in plan.chunks:
+            request.num_prefilled = stop
+        for request in plan.completing:
+            request.first_token_time = request.first_token_time or time.time()
+            self.scheduler.decode(request)
+        if samples is not None:
+            ended = self.scheduler.rows.advance(plan.sampled_rows, samples.tokens)
+            suspects = [plan.sampled[i] for i in ended.nonzero()[0]]
+            for request in {*suspects, *self._watched.values()}:
+                if stop := stop_of(request):
+                    self._end(request, *stop)
+
+    def _end(self, request: Request, reason: str, stop_reason: int | str | None = None) -> None:
+        if request.finished:
+            return
+        request.stop_reason, request.finish_time = stop_reason, time.time()
+        request.finish_reason = reason  # from here on it has ended, even if the rest is interrupted
+        if request.id in self.live:
+            self.scheduler.remove(request)
+            self._forget(request)
+
+    def _forget(self, request: Request) -> None:
+        self.live.pop(request.id, None)
+        self._watched.pop(request.id, None)
+
+    def _repair(self) -> None:
+        """After a step that did not run to its end: derive everything from the requests again."""
+        for request in list(self.live.values()):
+            request.forget_partial()
+            if not request.finished and (stop := stop_of(request)):
+                request.stop_reason, request.finish_time = stop[1], time.time()
+                request.finish_reason = stop[0]
+            if request.finished:
+                request.release()
+                self._forget(request)
+        self._watched = {r.id: r for r in self.live.values() if r.params.stop}
+        self.scheduler.rebuild(self.live.values())

@@ -1,0 +1,100 @@
+"""One request, from its prompt to its last token. The engine keeps no other record of it.
+
+`num_cached < len(tokens)` is all the scheduler needs to know: a new prompt, a part of one, a
+decoding step and the recomputation after a preemption differ only in how many tokens are missing.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from numpy import ndarray
+
+from nbllm.sampling_params import SamplingParams
+
+from .text import TokenText
+
+NO_ROW = -1
+
+
+@dataclass(slots=True)
+class TopLogprobs:
+    """The likeliest tokens of one position, and the rank of the sampled one."""
+
+    rank: int
+    token_ids: ndarray
+    logprobs: ndarray
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Request:
+    """A sequence of tokens that grows. `tokens` is the truth; everything else can be rebuilt."""
+
+    id: str
+    tokens: list[int]  # the prompt, then everything generated
+    num_prompt: int
+    params: SamplingParams
+    limit: int  # tokens, prompt included, at which it ends with "length"
+    eos_ids: frozenset[int]  # empty with ignore_eos
+    seed: int
+    text: TokenText | None  # None without a tokenizer or with detokenize=False
+    priority: int = 0
+    arrival: float = field(default_factory=time.time)
+
+    num_prefilled: int = 0  # leading tokens in the cache, while it does not decode yet
+    decoding: bool = False  # every token but the last is in the cache
+    pages: list[int] = field(default_factory=list)
+    row: int = NO_ROW  # its place in `Rows` while it runs
+    logprobs: list[float] = field(default_factory=list)  # of the generated tokens
+    top_logprobs: list[TopLogprobs] = field(default_factory=list)  # only if asked for
+    finish_reason: str | None = None
+    stop_reason: int | str | None = None
+    first_token_time: float | None = None
+    finish_time: float | None = None
+
+    @property
+    def num_cached(self) -> int:
+        """Leading tokens whose keys and values are in `pages`."""
+        return len(self.tokens) - 1 if self.decoding else self.num_prefilled
+
+    @property
+    def num_missing(self) -> int:
+        """Tokens that have to be run before the next one can be sampled."""
+        return len(self.tokens) - self.num_cached
+
+    @property
+    def num_output(self) -> int:
+        """Generated tokens."""
+        return len(self.tokens) - self.num_prompt
+
+    @property
+    def output_ids(self) -> list[int]:
+        """The generated tokens."""
+        return self.tokens[self.num_prompt :]
+
+    @property
+    def finished(self) -> bool:
+        """Whether it will get no more tokens."""
+        return self.finish_reason is not None
+
+    @property
+    def order(self) -> tuple[int, float]:
+        """Who is served first: lower priority, then earlier arrival."""
+        return self.priority, self.arrival
+
+    def append(self, token: int, logprob: float, top: TopLogprobs | None = None) -> None:
+        """Add a sampled token. The token comes last: until then nothing has happened."""
+        if top is not None:
+            self.top_logprobs.append(top)
+        self.logprobs.append(logprob)
+        self.tokens.append(token)
+
+    def forget_partial(self) -> None:
+        """Undo an `append` that was interrupted before it reached the token."""
+        del self.logprobs[self.num_output :]
+        del self.top_logprobs[self.num_output :]
+
+    def release(self) -> None:
+        """Drop everything that ties it to the cache; a later admission starts over."""
+        self.num_prefilled, self.decoding, self.row, self.pages = 0, False, NO_ROW, []

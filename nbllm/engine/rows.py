@@ -1,0 +1,94 @@
+"""The running requests as arrays: what one step needs of each, without a Python loop over them.
+
+A request keeps its row from admission to its end. On a GPU the same rows live on the device and
+these are their host mirror; here the runner reads them directly. Nothing in them is new: `place`
+derives a row from its request, so after an interrupt the rows are simply built again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nbllm.models.batch import PAGE_SIZE
+
+from .request import Request
+
+NO_TOKEN = -1
+
+
+class Rows:
+    """Arrays of max_rows rows; `active` lists those that decode, in the order of `decoding`."""
+
+    def __init__(self, max_rows: int, max_pages: int, max_stop_ids: int = 8):
+        self.max_rows = max_rows
+        self.last = np.zeros(max_rows, np.int64)  # the newest token
+        self.length = np.zeros(max_rows, np.int64)  # tokens, the newest included
+        self.limit = np.zeros(max_rows, np.int64)
+        self.min_length = np.zeros(max_rows, np.int64)  # EOS and stop ids are masked below it
+        self.capacity = np.zeros(max_rows, np.int64)  # tokens that its pages hold
+        self.pages = np.zeros((max_rows, max_pages), np.int64)
+        self.stop_ids = np.full((max_rows, max_stop_ids), NO_TOKEN, np.int64)
+        self.seed = np.zeros(max_rows, np.int64)
+        self.temperature = np.zeros(max_rows, np.float32)  # 0: greedy
+        self.top_p = np.ones(max_rows, np.float32)
+        self.top_k = np.zeros(max_rows, np.int64)
+        self.min_p = np.zeros(max_rows, np.float32)
+        self.clear()
+
+    def clear(self) -> None:
+        """No requests."""
+        self.free = list(range(self.max_rows))[::-1]
+        self.active = np.zeros(0, np.int64)
+        self.decoding: list[Request] = []
+
+    def place(self, request: Request) -> None:
+        """Give `request` a row; the caller has looked at `free`."""
+        row, params = self.free.pop(), request.params
+        self.last[row], self.length[row] = request.tokens[-1], len(request.tokens)
+        self.limit[row], self.seed[row] = request.limit, request.seed
+        self.min_length[row] = request.num_prompt + params.min_tokens
+        self._set_stop_ids(row, [*request.eos_ids, *params.stop_ids])
+        self.temperature[row] = 0.0 if params.greedy else params.temperature
+        self.top_p[row], self.top_k[row] = params.top_p, max(params.top_k, 0)
+        self.min_p[row] = params.min_p
+        request.row = row
+        self.set_pages(request)
+
+    def set_pages(self, request: Request) -> None:
+        """Follow a change of the request's page list."""
+        self.pages[request.row, : len(request.pages)] = request.pages
+        self.pages[request.row, len(request.pages) :] = 0
+        self.capacity[request.row] = len(request.pages) * PAGE_SIZE
+
+    def activate(self, request: Request) -> None:
+        """From now on the request decodes one token a step."""
+        self.decoding.append(request)
+        self.active = np.append(self.active, request.row)
+
+    def remove(self, request: Request) -> None:
+        """Take the request's row back."""
+        if request.decoding:
+            at = self.decoding.index(request)
+            del self.decoding[at]
+            self.active = np.delete(self.active, at)
+        self.free.append(request.row)
+
+    def advance(self, rows: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        """Record one new token for each of `rows`; says which of them may have ended."""
+        self.last[rows] = tokens
+        self.length[rows] += 1
+        stopped = (self.stop_ids[rows] == tokens[:, None]).any(1)
+        return stopped | (self.length[rows] >= self.limit[rows])
+
+    def full(self) -> list[Request]:
+        """Decoding requests whose newest token has no page yet."""
+        short = self.length[self.active] > self.capacity[self.active]
+        return [self.decoding[i] for i in np.flatnonzero(short)]
+
+    def _set_stop_ids(self, row: int, ids: list[int]) -> None:
+        width = self.stop_ids.shape[1]
+        if len(ids) > width:
+            more = np.full((self.max_rows, len(ids) - width), NO_TOKEN, np.int64)
+            self.stop_ids = np.concatenate([self.stop_ids, more], 1)
+        self.stop_ids[row] = NO_TOKEN
+        self.stop_ids[row, : len(ids)] = ids

@@ -1,0 +1,88 @@
+"""Turns a plan into tensors, runs the model, samples. Owns the weights and the KV cache."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nbllm.models.batch import PAGE_SIZE, Batch, Chunk
+from nbllm.models.config import ModelConfig
+
+from .pages import pages_for
+from .rows import Rows
+from .sampler import Samples, sample
+from .scheduler import Plan
+
+
+def page_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
+    """Bytes of one page of the KV cache, all layers."""
+    shape = (config.num_layers, 2, config.num_kv_heads, PAGE_SIZE, config.head_dim)
+    return int(np.prod(shape)) * dtype.itemsize
+
+
+class Runner:
+    """The model on its device. `run` takes a plan and gives a token for each request it samples."""
+
+    def __init__(self, model: nn.Module, config: ModelConfig, rows: Rows, kv: Tensor):
+        self.model, self.config, self.rows, self.kv = model, config, rows, kv
+
+    @torch.inference_mode()
+    def run(self, plan: Plan) -> Samples | None:
+        """Run the plan's tokens; None when no request got to its last one."""
+        batch = self._batch(plan)
+        logits = self.model(batch)
+        requests = plan.sampled
+        return sample(logits, self.rows, plan.sampled_rows, requests) if requests else None
+
+    def close(self) -> None:
+        """Let go of every tensor."""
+        del self.model, self.kv
+
+    def _batch(self, plan: Plan) -> Batch:
+        rows, lengths = self.rows, self.rows.length[plan.rows]
+        width = pages_for(int(lengths.max())) if len(lengths) else 0
+        pages = rows.pages[plan.rows, :width]
+        ids, positions = [rows.last[plan.rows]], [lengths - 1]
+        newest = rows.pages[plan.rows, (lengths - 1) // PAGE_SIZE]
+        slots = [_slots(newest, lengths - 1)]
+        chunks, last, at = [], list(range(len(lengths))), len(lengths)
+        for request, start, stop in plan.chunks:
+            new = np.arange(start, stop)
+            table = np.array(request.pages[: pages_for(stop)])
+            ids.append(np.array(request.tokens[start:stop]))
+            positions.append(new)
+            slots.append(_slots(table[new // PAGE_SIZE], new))
+            chunk = slice(at, at := at + stop - start)
+            chunks.append(Chunk(tokens=chunk, pages=self._put(table), kv_len=stop))
+            if stop == len(request.tokens):
+                last.append(at - 1)
+        return Batch(
+            ids=self._put(np.concatenate(ids)),
+            positions=self._put(np.concatenate(positions)),
+            slots=self._put(np.concatenate(slots)),
+            kv=self.kv,
+            pages=self._put(pages),
+            kv_lens=self._put(lengths),
+            chunks=chunks,
+            last=None if len(last) == at else self._put(np.array(last, np.int64)),
+        )
+
+    def _put(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.kv.device)
+
+
+def _slots(pages: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    return pages * PAGE_SIZE + positions % PAGE_SIZE
+
+
+def new_cache(
+    num_pages: int, config: ModelConfig, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """A cache of `num_pages`, zeroed: kv [P, layers, 2, K, PAGE_SIZE, D]."""
+    shape = (num_pages, config.num_layers, 2, config.num_kv_heads, PAGE_SIZE, config.head_dim)
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    # calloc: memory that no page has touched yet costs nothing
+    flat = np.zeros(int(np.prod(shape)) * dtype.itemsize, np.uint8)
+    return torch.from_numpy(flat).view(dtype).view(shape)

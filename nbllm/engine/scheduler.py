@@ -1,0 +1,134 @@
+"""Who runs in the next step. Plain Python over page and row numbers: every policy is tested without a model.
+
+Decoding requests come first, one token each; prompts share what is left of the token budget,
+oldest first, in chunks when they do not fit. When pages run out the youngest request gives its own
+back and is computed again later.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .pages import PagePool, pages_for
+from .request import NO_ROW, Request
+from .rows import Rows
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """What one step computes: the next token of `decoding`, then tokens start … stop of each chunk."""
+
+    rows: np.ndarray  # [B] the rows of `decoding`
+    decoding: list[Request]
+    chunks: list[tuple[Request, int, int]]
+    completing: list[Request]  # those of the chunks that reach their last token: sampled too
+
+    @property
+    def sampled(self) -> list[Request]:
+        """Who gets a token, in the order of the logits."""
+        return self.decoding + self.completing
+
+    @property
+    def sampled_rows(self) -> np.ndarray:
+        """The rows of `sampled`."""
+        return np.append(self.rows, [r.row for r in self.completing]).astype(np.int64)
+
+    def __bool__(self) -> bool:
+        return bool(self.decoding or self.chunks)
+
+
+class Scheduler:
+    """Decides; owns the pages and the rows. Waiting and running are views of the requests given to it."""
+
+    def __init__(self, pages: PagePool, rows: Rows, max_tokens: int):
+        self.pages, self.rows, self.max_tokens = pages, rows, max_tokens
+        self.waiting: list[tuple[int, float, str, Request]] = []  # a heap
+        self.prefilling: list[Request] = []
+
+    @property
+    def running(self) -> list[Request]:
+        return self.rows.decoding + self.prefilling
+
+    def add(self, request: Request) -> None:
+        heapq.heappush(self.waiting, (*request.order, request.id, request))
+
+    def schedule(self) -> Plan:
+        """Give pages and rows to the requests of the next step."""
+        for request in self.rows.full():
+            if request.row != NO_ROW:  # not preempted for an older one of this loop
+                self._grow(request)
+        budget = self.max_tokens - len(self.rows.decoding)
+        self._admit(budget - sum(r.num_missing for r in self.prefilling))
+        chunks = []
+        for request in self.prefilling:
+            if (count := min(request.num_missing, budget)) > 0:
+                chunks.append((request, request.num_prefilled, request.num_prefilled + count))
+                budget -= count
+        return Plan(
+            rows=self.rows.active,
+            decoding=list(self.rows.decoding),
+            chunks=chunks,
+            completing=[r for r, _, stop in chunks if stop == len(r.tokens)],
+        )
+
+    def decode(self, request: Request) -> None:
+        """The request's prompt is in the cache and it has its first new token."""
+        self.prefilling.remove(request)
+        request.decoding = True
+        self.rows.activate(request)
+
+    def remove(self, request: Request) -> None:
+        """Forget a request that has finished, wherever it is."""
+        if request.row != NO_ROW:
+            self._withdraw(request)
+        else:
+            self.waiting = [entry for entry in self.waiting if entry[-1] is not request]
+            heapq.heapify(self.waiting)
+
+    def rebuild(self, live: Iterable[Request]) -> None:
+        """Derive everything again from the requests themselves, after an interrupted step."""
+        self.waiting, self.prefilling = [], []
+        self.rows.clear()
+        live = list(live)
+        self.pages.rebuild(r.pages for r in live)
+        for request in sorted(live, key=lambda r: r.order):
+            if not request.pages:
+                request.release()
+                self.add(request)
+                continue
+            self.rows.place(request)
+            self.rows.activate(request) if request.decoding else self.prefilling.append(request)
+
+    def _admit(self, budget: int) -> None:
+        while self.waiting and self.rows.free and budget > 0:
+            request = self.waiting[0][-1]
+            # a page more than the prompt, lest the first new tokens preempt somebody at once
+            lacking = pages_for(len(request.tokens))
+            if lacking + bool(self.running) > self.pages.num_free:
+                return
+            request.pages = self.pages.take(lacking)
+            self.rows.place(request)
+            self.prefilling.append(request)
+            heapq.heappop(self.waiting)
+            budget -= request.num_missing
+
+    def _grow(self, request: Request) -> None:
+        while not self.pages.num_free:
+            victim = max(self.running, key=lambda r: r.order)
+            self._withdraw(victim)
+            self.add(victim)
+            if victim is request:
+                return
+        request.pages += self.pages.take(1)
+        self.rows.set_pages(request)
+
+    def _withdraw(self, request: Request) -> None:
+        self.rows.remove(request)
+        if not request.decoding:
+            self.prefilling.remove(request)
+        self.pages.drop(request.pages)
+        request.release()

@@ -1,0 +1,100 @@
+"""Text to token ids and back, with the `tokenizers` library alone: transformers takes seconds to import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as Backend
+
+from nbllm.errors import ModelError
+from nbllm.models.load import read_json
+
+
+class Tokenizer:
+    """A fast tokenizer with what its folder says about it."""
+
+    def __init__(self, backend: Backend, config: dict[str, Any], folder: Path | None = None):
+        # a copy, since a user's tokenizer may have padding or truncation switched on
+        self.backend = Backend.from_str(backend.to_str())
+        self.backend.no_padding()
+        self.backend.no_truncation()
+        self.config, self.folder = config, folder
+        self.vocab_size = self.backend.get_vocab_size(with_added_tokens=True)
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Tokenizer:
+        """The tokenizer of a model folder; one without tokenizer.json is converted by transformers."""
+        config = read_json(folder / "tokenizer_config.json")
+        if (folder / "tokenizer.json").is_file():
+            try:
+                backend = Backend.from_file(str(folder / "tokenizer.json"))
+            except Exception as error:  # the library raises bare Exception
+                raise ModelError(f"{folder / 'tokenizer.json'} cannot be read: {error}") from None
+            return cls(backend, config, folder)
+        from transformers import AutoTokenizer
+
+        try:
+            return cls.from_object(AutoTokenizer.from_pretrained(folder), config, folder)
+        except (OSError, ValueError, ImportError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"{folder} holds no usable tokenizer: {reason}") from None
+
+    @classmethod
+    def from_object(cls, tokenizer, config: dict | None = None, folder: Path | None = None):
+        """From a transformers fast tokenizer or a `tokenizers.Tokenizer`."""
+        backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+        if not isinstance(backend, Backend):
+            raise ModelError(
+                f"tokenizer must be a name, a folder or a fast tokenizer, got {type(tokenizer).__name__}"
+            )
+        config = config or {
+            "chat_template": getattr(tokenizer, "chat_template", None),
+            **getattr(tokenizer, "special_tokens_map", {}),
+        }
+        return cls(backend, config, folder)
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        return self.backend.encode(text, add_special_tokens=add_special_tokens).ids
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        return self.backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
+
+    def special_token(self, name: str) -> str | None:
+        """The text of "bos_token", "eos_token" …; configs hold a string or a dictionary."""
+        token = self.config.get(name)
+        return token.get("content") if isinstance(token, dict) else token
+
+    @property
+    def eos_token_id(self) -> int | None:
+        token = self.special_token("eos_token")
+        return None if token is None else self.backend.token_to_id(token)
+
+
+class TokenText:
+    """The text of a growing list of ids, decoded a few at a time.
+
+    A token may be a part of a character, and its text may depend on its neighbours; so the new ids
+    are decoded together with the few before them, and text that ends inside a character waits.
+    The state is one tuple, replaced whole: an interrupt or a second reader never sees half of it.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, skip_special_tokens: bool = True):
+        self.tokenizer, self.skip = tokenizer, skip_special_tokens
+        # ids read, start of the window, ids whose text is out, that text
+        self._state: tuple[int, int, int, str] = (0, 0, 0, "")
+
+    def sofar(self, ids: Sequence[int]) -> str:
+        """The text that is certain: without a last character that is still incomplete."""
+        read, start, out, text = self._state
+        for end in range(read + 1, len(ids) + 1):
+            before, window = self.whole(ids[start:out]), self.whole(ids[start:end])
+            if len(window) > len(before) and not window.endswith("\ufffd"):
+                text, start, out = text + window[len(before) :], out, end
+        self._state = (max(read, len(ids)), start, out, text)
+        return text
+
+    def whole(self, ids: Sequence[int]) -> str:
+        """The text of exactly these ids; an incomplete last character becomes U+FFFD."""
+        return self.tokenizer.decode(ids, skip_special_tokens=self.skip)

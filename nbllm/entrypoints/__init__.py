@@ -1,0 +1,1 @@
+"""The ways into nbllm other than Python and notebooks."""

@@ -1,0 +1,5 @@
+"""vLLM's address of `load_chat_template`."""
+
+from nbllm.chat import load_chat_template
+
+__all__ = ["load_chat_template"]

@@ -1,0 +1,504 @@
+"""The offline API. `LLM` works in a plain script; the magics and widgets use nothing else."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from . import __version__
+from . import chat as chats
+from .engine.build import Limits, new_engine
+from .engine.job import Job
+from .engine.request import Request
+from .engine.text import Tokenizer, TokenText
+from .errors import (
+    ClosedError,
+    GenerationInterrupted,
+    ModelError,
+    NotYetError,
+    ParamError,
+    PromptError,
+)
+from .models import load
+from .models.config import as_ids
+from .options import refuse_unknown
+from .outputs import ModelInfo, RequestOutput
+from .prompts import Prompt, as_prompts, conversations_in, one_each
+from .sampling_params import SamplingParams
+
+GENERATION_FIELDS = {
+    "repetition_penalty": "repetition_penalty",
+    "temperature": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "max_new_tokens": "max_tokens",
+}
+"""What generation_config.json may set, and the name it has in SamplingParams."""
+
+NOT_YET = (
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+    "prompt_logprobs",
+    "bad_words",
+    "logit_bias",
+    "allowed_token_ids",
+    "structured_outputs",
+    "logits_processors",
+    "truncate_prompt_tokens",
+    "spaces_between_special_tokens",
+)
+"""SamplingParams fields that are only accepted at their default."""
+
+
+class LLM:
+    """A language model and the engine that runs it.
+
+    model: "tiny" (the bundled model), a local folder, or a hub id (`revision` picks a version).
+    tokenizer: a name, a folder or a fast tokenizer; default: the model's.
+    dtype: "auto" (float32 on a CPU, the checkpoint's on a GPU), "float32", "bfloat16", "float16".
+    max_model_len: tokens a sequence may have, prompt included; default: the model's context.
+    max_num_seqs, max_num_batched_tokens: sequences, and tokens, that one step computes at most.
+    kv_cache_memory_bytes: bound of the KV cache; default 1 GiB, on a GPU within
+        gpu_memory_utilization of the card.
+    seed: makes the seeds that requests without one draw, and dummy weights, repeatable.
+    load_format: "auto" (safetensors) or "dummy" (random weights).
+    generation_config: "auto" (the model's generation_config.json gives the default sampling
+        parameters), a folder with one, or "vllm" / "nbllm" (SamplingParams' own defaults).
+    override_generation_config: a dictionary laid over it.
+    chat_template: a file, a template, or the name of one of the tokenizer's.
+    max_logprobs: largest `logprobs` that a request may ask for; −1: no limit.
+    hf_overrides: a dictionary laid over config.json.
+    device: "auto", "cpu", "cuda" or "cuda:1".
+
+    Raises `ModelError` for a model that cannot be found, read or run; `ParamError` for an option
+    out of range or unknown. Interface: vLLM's `LLM`.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "tiny",
+        *,
+        tokenizer: Any = None,
+        dtype: str | torch.dtype = "auto",
+        max_model_len: int | None = None,
+        max_num_seqs: int = 256,
+        max_num_batched_tokens: int | None = None,
+        gpu_memory_utilization: float = 0.9,
+        kv_cache_memory_bytes: int | None = None,
+        seed: int = 0,
+        load_format: str = "auto",
+        generation_config: str | Path = "auto",
+        override_generation_config: dict[str, Any] | None = None,
+        chat_template: str | Path | None = None,
+        max_logprobs: int = 20,
+        revision: str | None = None,
+        hf_overrides: dict[str, Any] | None = None,
+        device: str | torch.device = "auto",
+        task: str = "generate",
+        **others: Any,
+    ):
+        refuse_unknown(others, inspect.signature(LLM).parameters)
+        if not isinstance(model, str | Path):
+            raise NotYetError(f"model must be a name or a folder, got a {type(model).__name__}")
+        if task not in ("generate", "auto"):
+            raise ParamError(f"nbllm has only task='generate', got {task!r}")
+        limits = Limits(
+            max_model_len=max_model_len,
+            max_num_seqs=max_num_seqs,
+            max_num_batched_tokens=max_num_batched_tokens,
+            kv_cache_memory_bytes=kv_cache_memory_bytes,
+            gpu_memory_utilization=gpu_memory_utilization,
+        )
+        self._device = _device(device)
+        self.name, self._revision = str(model).rstrip("/").rpartition("/")[2], revision
+        self._folder = load.find(model, revision)
+        self.config = load.read_config(self._folder, hf_overrides)
+        self._dtype = _dtype(dtype, self.config.dtype, self._device)
+        self.tokenizer = _tokenizer(tokenizer, self._folder)
+        self._chat_template = chats.load_if_path(chat_template, self.tokenizer)
+        self._defaults = _defaults(self._folder, generation_config, override_generation_config)
+        self._eos_ids = frozenset(_eos_ids(self._folder, self.config, self.tokenizer))
+        self._max_logprobs, self._random, self._calls = max_logprobs, Random(seed), count()
+        network = load.build(self.config, self._dtype, self._device)
+        if load_format == "dummy":
+            load.fill_dummy(network, seed)
+        elif load_format in ("auto", "safetensors"):
+            load.fill(network, self._folder)
+        else:
+            raise ParamError(
+                f"load_format must be 'auto', 'safetensors' or 'dummy', got {load_format!r}"
+            )
+        self._dummy = load_format == "dummy"
+        self._num_parameters = sum(p.numel() for p in network.parameters())
+        self.engine, self.max_model_len = new_engine(
+            network, self.config, self._dtype, self._device, limits
+        )
+        self._closed = False
+
+    def generate(
+        self,
+        prompts: Any,
+        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        *,
+        use_tqdm: bool = True,
+        priority: int | Sequence[int] | None = None,
+    ) -> list[RequestOutput]:
+        """Generate for one prompt or many, batched; outputs come in the order of the prompts.
+
+        prompts: a string, {"prompt": …}, token ids, {"prompt_token_ids": …}, or any iterable of
+        these. sampling_params: one for all, or one each; default: `get_default_sampling_params()`.
+        priority: lower goes first, then earlier arrival; one for all, or one each.
+
+        Raises `PromptError` for an empty prompt, one that does not fit, or ids outside the
+        vocabulary, before anything runs. On Ctrl-C raises `GenerationInterrupted` with what there is.
+        """
+        jobs = self._jobs(as_prompts(prompts), sampling_params, priority)
+        return self._finish(jobs, use_tqdm)
+
+    def chat(
+        self,
+        messages: Sequence[Any],
+        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        use_tqdm: bool = True,
+        chat_template: str | Path | None = None,
+        chat_template_content_format: str = "auto",
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        tools: list[dict[str, Any]] | None = None,
+        chat_template_kwargs: dict[str, Any] | None = None,
+    ) -> list[RequestOutput]:
+        """Answer one conversation, or a list of them. Messages are OpenAI's: role and content.
+
+        The template is the argument's, else the LLM's, else the tokenizer's; `TemplateError` says
+        what to do when there is none, and carries the template's own message when it refuses.
+        """
+        conversations = conversations_in(messages)
+        if conversations is None:
+            if isinstance(messages, Sequence) and not messages:
+                return []
+            raise PromptError(
+                "chat takes a list of messages with 'role' and 'content', or a list of those"
+            )
+        prompts = [
+            self._render(
+                each,
+                chat_template,
+                content_format=chat_template_content_format,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=continue_final_message,
+                tools=tools,
+                **(chat_template_kwargs or {}),
+            )
+            for each in conversations
+        ]
+        return self._finish(self._jobs(prompts, sampling_params), use_tqdm)
+
+    def stream(
+        self,
+        prompts_or_messages: Any,
+        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+    ) -> Iterator[RequestOutput]:
+        """Yield an output whenever a prompt or conversation has advanced; each one's last is finished.
+
+        `output_kind` decides what an output holds: all text so far, or only what is new. Closing
+        the generator aborts what is left. Errors are raised here, not at the first `next`.
+        """
+        conversations = conversations_in(prompts_or_messages)
+        prompts = (
+            [self._render(each) for each in conversations]
+            if conversations is not None
+            else as_prompts(prompts_or_messages)
+        )
+        return self._stream(self._jobs(prompts, sampling_params))
+
+    def get_tokenizer(self):
+        """The model's tokenizer as a `transformers` object (imports transformers)."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.tokenizer.folder or self._folder)
+
+    def get_default_sampling_params(self) -> SamplingParams:
+        """A fresh copy of what is used when no sampling_params are given."""
+        return self._defaults.clone()
+
+    def info(self) -> ModelInfo:
+        """What is loaded and how, with the engine's present state."""
+        self._check_open()
+        scheduler = self.engine.scheduler
+        templates = chats.templates_of(self.tokenizer)
+        template = self._chat_template or templates.get("default")
+        kv = self.engine.runner.kv
+        return ModelInfo(
+            name=self.name,
+            path=str(self._folder),
+            architecture=self.config.architecture,
+            implementation="native",
+            dtype=str(self._dtype).removeprefix("torch."),
+            device=str(self._device),
+            num_parameters=self._num_parameters,
+            max_model_len=self.max_model_len,
+            weight_bytes=self._num_parameters * self._dtype.itemsize,
+            kv_bytes=kv.numel() * kv.element_size(),
+            num_pages=scheduler.pages.num_pages - 1,
+            num_free_pages=scheduler.pages.num_free,
+            num_running=len(scheduler.running),
+            num_waiting=len(scheduler.waiting),
+            fingerprint="dummy" if self._dummy else load.fingerprint(self._folder),
+            revision=self._revision,
+            chat_template_hash=chats.template_hash(template) if template else None,
+            versions={"nbllm": __version__, "torch": torch.__version__},
+        )
+
+    def close(self) -> None:
+        """Abort what runs and free the weights and the KV cache. Closing twice is no error."""
+        if not self._closed:
+            self._closed = True
+            self.engine.close()
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def __enter__(self) -> LLM:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{self._num_parameters:,} parameters"
+        return f"<LLM {self.name!r} ({state}, {self._device})>"
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"{self.name!r} was closed; load it again")
+
+    def _render(self, messages: Sequence[Any], template: Any = None, **options: Any) -> Prompt:
+        source = chats.find_template(
+            self.tokenizer, template, self._chat_template, tools=bool(options.get("tools"))
+        )
+        text = chats.render(self.tokenizer, messages, source, **options)
+        # the template writes its own BOS
+        return Prompt(text=text, token_ids=self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _jobs(self, prompts: list[Prompt], params: Any, priority: Any = None) -> list[Job]:
+        """Requests for every prompt, all checked before any is added."""
+        self._check_open()
+        each = one_each(params if params is not None else self._defaults, len(prompts))
+        order = _priorities(priority, len(prompts))
+        for p in each:
+            self._check_params(p)
+        call = next(self._calls)
+        return [
+            self._job(f"{call}-{i}", *pair, order[i])
+            for i, pair in enumerate(zip(prompts, each, strict=True))
+        ]
+
+    def _job(self, id: str, prompt: Prompt, params: SamplingParams, priority: int) -> Job:
+        params = params.clone()
+        ids = prompt.ids(self.tokenizer.encode)
+        self._check_prompt(ids)
+        room = self.max_model_len - len(ids)
+        limit = len(ids) + min(room, params.max_tokens or room)
+        seed = self._random.getrandbits(63) if params.seed is None else params.seed
+        requests = [
+            Request(
+                id=f"{id}-{i}",
+                tokens=list(ids),
+                num_prompt=len(ids),
+                params=params,
+                limit=limit,
+                eos_ids=frozenset() if params.ignore_eos else self._eos_ids,
+                seed=(seed + i + 2**63) % 2**64 - 2**63,  # the 64 bits that the noise takes
+                text=TokenText(self.tokenizer, skip_special_tokens=params.skip_special_tokens)
+                if params.detokenize
+                else None,
+                priority=priority,
+            )
+            for i in range(params.n)
+        ]
+        return Job(id=id, prompt=prompt.text, requests=requests, tokenizer=self.tokenizer)
+
+    def _check_prompt(self, ids: list[int]) -> None:
+        if not ids:
+            raise PromptError("a prompt is empty; give it some text or token ids")
+        if len(ids) >= self.max_model_len:
+            raise PromptError(
+                f"a prompt of {len(ids)} tokens leaves no room for an answer in max_model_len="
+                f"{self.max_model_len}; shorten it"
+            )
+        if wrong := [i for i in (min(ids), max(ids)) if not 0 <= i < self.config.vocab_size]:
+            raise PromptError(
+                f"token id {wrong[0]} is outside the vocabulary of {self.config.vocab_size} ids"
+            )
+
+    def _check_params(self, params: SamplingParams) -> None:
+        default = SamplingParams()
+        for name in NOT_YET:
+            if (value := getattr(params, name)) != getattr(default, name):
+                raise NotYetError(f"{name} is not supported yet, got {value!r}; leave it out")
+        most = self._max_logprobs
+        wanted = params.logprobs
+        if wanted is not None and most != -1 and not 0 <= wanted <= most:
+            raise ParamError(
+                f"logprobs must be at most max_logprobs={most}, got {wanted}; LLM(max_logprobs=-1) lifts the limit"
+            )
+        for token in params.stop_ids:
+            if token >= self.config.vocab_size:
+                raise ParamError(
+                    f"stop_token_ids: {token} is outside the vocabulary of {self.config.vocab_size} ids"
+                )
+
+    def _finish(self, jobs: list[Job], use_tqdm: bool) -> list[RequestOutput]:
+        bar = _Bar(total=len(jobs), disable=not use_tqdm, delay=2, leave=False, unit="prompt")
+        with bar, _Owned(self.engine, jobs) as owned:
+            owned.start()
+            pending = list(jobs)
+            while pending:
+                if pending[-1].finished:
+                    pending.pop()
+                    bar.update()
+                else:
+                    self.engine.step()
+        return [job.output() for job in jobs]
+
+    def _stream(self, jobs: list[Job]) -> Iterator[RequestOutput]:
+        with _Owned(self.engine, jobs) as owned:
+            owned.start()
+            pending = jobs
+            while pending:
+                self.engine.step()
+                for job in pending:
+                    if job.advanced() and (output := job.report()):
+                        yield output
+                pending = [job for job in pending if not job.finished]
+
+
+class _Bar(tqdm):
+    """A progress bar without tqdm's monitor, a thread that would outlive the call."""
+
+    monitor_interval = 0
+
+
+class _Owned:
+    """While inside, the jobs run; on the way out, however it is left, none stays in the engine.
+
+    An interrupt becomes `GenerationInterrupted` with everything that was made. Nothing of the
+    interrupted frames is kept: they hold the model's tensors.
+    """
+
+    def __init__(self, engine, jobs: list[Job]):
+        self.engine, self.jobs = engine, jobs
+
+    def __enter__(self) -> _Owned:
+        return self
+
+    def start(self) -> None:
+        """Add the requests; inside the `with`, so that an interrupt half-way withdraws them."""
+        for job in self.jobs:
+            for request in job.requests:
+                self.engine.add(request)
+
+    def __exit__(self, kind, error, traceback) -> None:
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        clean = kind is None
+        while not clean:
+            # another Ctrl-C during the clean-up must not leave it half done
+            try:
+                self._withdraw()
+                clean = True
+            except KeyboardInterrupt:
+                interrupted = True
+        if interrupted:
+            if error is not None:
+                error.__traceback__ = error.__context__ = None
+            raise GenerationInterrupted([job.output() for job in self.jobs]) from None
+
+    def _withdraw(self) -> None:
+        for job in self.jobs:
+            for request in job.requests:
+                if not request.finished:
+                    self.engine.abort(request)
+        self.engine.settle()
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ParamError(
+            f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}"
+        ) from None
+    if found.type not in ("cpu", "cuda"):
+        raise ParamError(f"device must be a CPU or a CUDA GPU, got {device!r}")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ParamError(
+            f"device {device!r}: this machine has {torch.cuda.device_count()} CUDA GPUs"
+        )
+    return found
+
+
+def _dtype(asked: str | torch.dtype, own: str | None, device: torch.device) -> torch.dtype:
+    if isinstance(asked, torch.dtype):
+        asked = str(asked).removeprefix("torch.")
+    if asked == "auto":
+        if device.type == "cpu":
+            return torch.float32
+        asked = own or "bfloat16"
+        if asked == "bfloat16" and torch.cuda.get_device_capability(device) < (8, 0):
+            asked = "float16"
+    if asked not in load.DTYPES:
+        raise ParamError(f"dtype must be 'auto' or one of {', '.join(load.DTYPES)}, got {asked!r}")
+    return load.DTYPES[asked]
+
+
+def _tokenizer(tokenizer: Any, folder: Path) -> Tokenizer:
+    if tokenizer is None:
+        return Tokenizer.from_folder(folder)
+    if isinstance(tokenizer, str | Path):
+        return Tokenizer.from_folder(load.find(tokenizer))
+    return Tokenizer.from_object(tokenizer)
+
+
+def _defaults(folder: Path, source: str | Path, override: dict[str, Any] | None) -> SamplingParams:
+    """The default sampling parameters: the model's own, with `override` laid over them."""
+    if source in ("vllm", "nbllm"):
+        found: dict[str, Any] = {}
+    elif source == "auto":
+        found = load.read_json(folder / "generation_config.json")
+    else:
+        found = load.read_json(Path(source) / "generation_config.json")
+        if not found:
+            raise ModelError(f"generation_config={str(source)!r} holds no generation_config.json")
+    found = {**found, **(override or {})}
+    given = {
+        ours: found[theirs]
+        for theirs, ours in GENERATION_FIELDS.items()
+        if found.get(theirs) is not None
+    }
+    return SamplingParams(**given)
+
+
+def _eos_ids(folder: Path, config, tokenizer: Tokenizer) -> list[int]:
+    generation = load.read_json(folder / "generation_config.json")
+    ids = as_ids(generation.get("eos_token_id")) or config.eos_token_ids
+    own = tokenizer.eos_token_id
+    return [i for i in {*ids, *([own] if own is not None else [])} if i < config.vocab_size]
+
+
+def _priorities(priority: Any, count: int) -> list[int]:
+    if priority is None:
+        return [0] * count
+    many = [priority] * count if isinstance(priority, int) else list(priority)
+    if len(many) != count:
+        raise ParamError(f"got {len(many)} priorities for {count} prompts; give one, or one each")
+    return many

@@ -1,0 +1,31 @@
+"""The contract between the engine and the models: the tensors of one step."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+PAGE_SIZE = 64
+"""Tokens in a page of the KV cache."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Chunk:
+    """Several new tokens of one request: a prompt, a part of one, or a recomputation."""
+
+    tokens: slice  # which of the batch's T tokens
+    pages: Tensor  # [M] the request's page table
+    kv_len: int  # its tokens in the cache once these are written
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """T new tokens: first one each of B decoding requests, then those of the chunks."""
+
+    ids: Tensor  # [T] token ids
+    positions: Tensor  # [T] position of each token in its request
+    slots: Tensor  # [T] where each token's K and V go: page * PAGE_SIZE + offset
+    kv: Tensor  # [P, layers, 2, K, PAGE_SIZE, D] the cache
+    pages: Tensor  # [B, M] page tables of the decoding requests, padded with the null page 0
+    kv_lens: Tensor  # [B] their tokens in the cache once this step's are written
+    chunks: list[Chunk]
+    last: Tensor | None  # [R] which tokens need logits; None: all of them

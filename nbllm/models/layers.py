@@ -1,0 +1,48 @@
+"""The few modules that decoders share. Shapes: T tokens, H query heads, K key-value heads, D head dim."""
+
+import torch
+from torch import Tensor, nn
+
+from nbllm_kernels.paged_attention import decode_attention, prefill_attention, write_kv
+from nbllm_kernels.rms_norm import add_rms_norm, rms_norm
+
+from .batch import Batch
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm; with a residual it adds first and returns both."""
+
+    def __init__(self, size: int, eps: float):
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.empty(size)), eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rms_norm(x, self.weight, self.eps)
+
+    def add(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(norm(x + residual), x + residual)."""
+        return add_rms_norm(x, residual, self.weight, self.eps)
+
+
+class PagedAttention(nn.Module):
+    """Writes the new keys and values to their pages, then attends over all of a request's."""
+
+    def __init__(self, layer: int, head_dim: int):
+        super().__init__()
+        self.layer, self.scale = layer, head_dim**-0.5
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> Tensor:
+        """q [T, H, D], k and v [T, K, D] -> [T, H * D]."""
+        write_kv(batch.kv, self.layer, k, v, batch.slots)
+        parts, rows = [], len(batch.kv_lens)
+        if rows:
+            parts.append(
+                decode_attention(
+                    q[:rows], batch.kv, self.layer, batch.pages, batch.kv_lens, self.scale
+                )
+            )
+        parts += [
+            prefill_attention(q[c.tokens], batch.kv, self.layer, c.pages, c.kv_len, self.scale)
+            for c in batch.chunks
+        ]
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)).flatten(1)

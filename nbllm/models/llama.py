@@ -1,0 +1,88 @@
+"""Llama: grouped-query attention with rotary positions, SwiGLU, pre-norm (Touvron et al. 2023).
+
+Parameter names are the checkpoint's, except that q/k/v and gate/up are stored fused; `FUSED` tells
+the loader how. Shapes: T tokens, H query heads, K key-value heads, D head dim, R rows with logits.
+"""
+
+from torch import Tensor, nn
+
+from nbllm_kernels.rope import rope, rope_table
+from nbllm_kernels.silu_mul import silu_mul
+
+from .batch import Batch
+from .config import ModelConfig
+from .layers import PagedAttention, RMSNorm
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, c: ModelConfig, layer: int):
+        super().__init__()
+        self.heads = [c.num_heads, c.num_kv_heads, c.num_kv_heads]
+        self.qkv_proj = nn.Linear(c.hidden_size, sum(self.heads) * c.head_dim, c.attention_bias)
+        self.o_proj = nn.Linear(c.num_heads * c.head_dim, c.hidden_size, c.attention_bias)
+        self.attend = PagedAttention(layer, c.head_dim)
+
+    def forward(self, x: Tensor, cos_sin: Tensor, batch: Batch) -> Tensor:
+        q, k, v = self.qkv_proj(x).unflatten(-1, (sum(self.heads), -1)).split(self.heads, 1)
+        return self.o_proj(self.attend(rope(q, cos_sin), rope(k, cos_sin), v, batch))
+
+
+class MLP(nn.Module):
+    def __init__(self, c: ModelConfig):
+        super().__init__()
+        self.gate_up_proj = nn.Linear(c.hidden_size, 2 * c.intermediate_size, c.mlp_bias)
+        self.down_proj = nn.Linear(c.intermediate_size, c.hidden_size, c.mlp_bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(silu_mul(self.gate_up_proj(x)))
+
+
+class Layer(nn.Module):
+    def __init__(self, c: ModelConfig, layer: int):
+        super().__init__()
+        self.input_layernorm = RMSNorm(c.hidden_size, c.norm_eps)
+        self.self_attn = SelfAttention(c, layer)
+        self.post_attention_layernorm = RMSNorm(c.hidden_size, c.norm_eps)
+        self.mlp = MLP(c)
+
+    def forward(self, x: Tensor, residual: Tensor | None, cos_sin: Tensor, batch: Batch):
+        x, residual = self.input_layernorm.add(x, residual)
+        x, residual = self.post_attention_layernorm.add(self.self_attn(x, cos_sin, batch), residual)
+        return self.mlp(x), residual
+
+
+class Decoder(nn.Module):
+    cos_sin: Tensor  # [max_length, D]
+
+    def __init__(self, c: ModelConfig):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(c.vocab_size, c.hidden_size)
+        self.layers = nn.ModuleList(Layer(c, i) for i in range(c.num_layers))
+        self.norm = RMSNorm(c.hidden_size, c.norm_eps)
+        cos_sin = rope_table(c.head_dim, c.max_length, c.rope_theta, device="cpu")
+        self.register_buffer("cos_sin", cos_sin, persistent=False)
+
+    def forward(self, batch: Batch) -> Tensor:  # [R, hidden]
+        cos_sin = self.cos_sin[batch.positions]
+        x, residual = self.embed_tokens(batch.ids), None
+        for layer in self.layers:
+            x, residual = layer(x, residual, cos_sin, batch)
+        assert residual is not None, "a decoder has at least one layer"
+        if batch.last is not None:
+            x, residual = x[batch.last], residual[batch.last]
+        return self.norm.add(x, residual)[0]
+
+
+class LlamaForCausalLM(nn.Module):
+    FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
+
+    def __init__(self, c: ModelConfig):
+        super().__init__()
+        self.model = Decoder(c)
+        self.lm_head = nn.Linear(c.hidden_size, c.vocab_size, bias=False)
+        if c.tie_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits [R, V] of the tokens that `batch.last` names."""
+        return self.lm_head(self.model(batch))

@@ -1,0 +1,96 @@
+"""What a caller gets back. Names and shapes are vLLM's; `to_frame()` is ours. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class Logprob:
+    """One token at one position. rank is 1 for the likeliest: the number of logits ≥ its own."""
+
+    logprob: float
+    rank: int
+    decoded_token: str
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class RequestMetrics:
+    """When things happened, in seconds since the epoch; None: not yet."""
+
+    arrival_time: float
+    first_token_time: float | None
+    finished_time: float | None
+    tokens_per_second: float | None
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class CompletionOutput:
+    """One completion of a prompt.
+
+    finish_reason: "stop" (EOS, a stop token or a stop string), "length", "abort", or None while it
+    runs. stop_reason: the stop string, the stop token's id, or None for EOS.
+    logprobs: one dictionary a token, the sampled token first, then the likeliest; None unless asked for.
+    cumulative_logprob: the sum of the sampled tokens' log-probabilities under the raw logits.
+    """
+
+    index: int
+    text: str
+    token_ids: list[int]
+    cumulative_logprob: float
+    logprobs: list[dict[int, Logprob]] | None = None
+    finish_reason: str | None = None
+    stop_reason: int | str | None = None
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class RequestOutput:
+    """What one prompt has become so far: `outputs` holds its `n` completions."""
+
+    request_id: str
+    prompt: str | None
+    prompt_token_ids: list[int]
+    outputs: list[CompletionOutput]
+    finished: bool
+    metrics: RequestMetrics
+    num_cached_tokens: int = 0
+    prompt_logprobs: list[dict[int, Logprob] | None] | None = None
+
+    @property
+    def aborted(self) -> bool:
+        """Whether any completion was cut short by an interrupt or an abort."""
+        return any(completion.finish_reason == "abort" for completion in self.outputs)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per completion; see `nbllm.to_frame`."""
+        from .frames import to_frame
+
+        return to_frame([self])
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class ModelInfo:
+    """What is loaded, and how. Sizes in bytes; kv_bytes is what the page pool may grow to."""
+
+    name: str
+    path: str
+    architecture: str
+    implementation: str
+    dtype: str
+    device: str
+    num_parameters: int
+    max_model_len: int
+    weight_bytes: int
+    kv_bytes: int
+    num_pages: int
+    num_free_pages: int
+    num_running: int
+    num_waiting: int
+    fingerprint: str
+    revision: str | None
+    chat_template_hash: str | None
+    versions: dict[str, str]

@@ -1,0 +1,330 @@
+"""What a caller may ask for. Plain data, validated where it is set: no torch, no engine.
+
+Names and meanings are vLLM's. A value that breaks a rule is refused when it is given, on
+construction and on every assignment, with a `ParamError` (a `ValueError`) that says what was
+wrong, what was given and what is allowed.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any, cast
+
+from .errors import ParamError, did_you_mean
+
+GREEDY_BELOW = 1e-5
+"""A temperature below this means: take the likeliest token."""
+
+
+class RequestOutputKind(Enum):
+    """What a stream yields: all text so far, only what is new, or one output at the end."""
+
+    CUMULATIVE = 0
+    DELTA = 1
+    FINAL_ONLY = 2
+
+
+class _Checked:
+    """A dataclass whose every assignment is checked; a refused one leaves the object as it was."""
+
+    _RULES: dict[str, Callable[[str, Any], Any]]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self._RULES:
+            raise ParamError(
+                f"{type(self).__name__} has no field {name!r}{did_you_mean(name, list(self._RULES))}"
+            )
+        value = self._RULES[name](name, value)
+        built = "_built" in self.__dict__
+        before = self.__dict__.get(name)
+        self.__dict__[name] = value
+        if built:
+            try:
+                self._check_together()
+            except ParamError:
+                self.__dict__[name] = before
+                raise
+
+    def __post_init__(self) -> None:
+        self._check_together()
+        self.__dict__["_built"] = True
+
+    def _check_together(self) -> None:
+        """Rules that involve more than one field."""
+
+    def clone(self):
+        """An independent copy; lists and dictionaries are copied, callables are shared."""
+        twin = copy.copy(self)
+        for name, value in self.__dict__.items():
+            if isinstance(value, list | dict):
+                twin.__dict__[name] = value.copy()
+        return twin
+
+
+@dataclass(kw_only=True)
+class StructuredOutputsParams(_Checked):
+    """What the output has to look like: exactly one of the first five fields.
+
+    json: a JSON schema (dict, string or pydantic model). regex: a regular expression. choice: a list
+    of strings. grammar: a Lark or EBNF grammar. json_object: any JSON object.
+    whitespace_pattern: regular expression of the whitespace allowed between JSON tokens (default none).
+    """
+
+    json: Any = None
+    regex: str | None = None
+    choice: Sequence[str] | None = None
+    grammar: str | None = None
+    json_object: bool | None = None
+    whitespace_pattern: str | None = None
+
+    def _check_together(self) -> None:
+        kinds = ("json", "regex", "choice", "grammar", "json_object")
+        given = [k for k in kinds if getattr(self, k) not in (None, False)]
+        if len(given) != 1:
+            raise ParamError(
+                "StructuredOutputsParams takes exactly one of json, regex, choice, grammar, "
+                f"json_object; got {', '.join(given) or 'none'}"
+            )
+
+
+def _number(low: float, high: float, *, open_low: bool = False) -> Callable[[str, Any], float]:
+    left = "(" if open_low else "["
+    allowed = (
+        f"{left}{low:g}, {high:g}]"
+        if math.isfinite(high)
+        else f"{'>' if open_low else '≥'} {low:g}"
+    )
+
+    def rule(name: str, value: Any) -> float:
+        number = _real(name, value, allowed)
+        if not (low < number <= high or (number == low and not open_low)):
+            raise ParamError(f"{name} must lie in {allowed}, got {value!r}")
+        return number
+
+    return rule
+
+
+def _real(name: str, value: Any, allowed: str) -> float:
+    # numpy and pandas scalars have __float__ too; bool and str are mistakes
+    if isinstance(value, bool | str) or not hasattr(value, "__float__"):
+        raise ParamError(f"{name} must be a number in {allowed}, got {value!r}")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ParamError(f"{name} must be a finite number in {allowed}, got {value!r}")
+    return number
+
+
+def _integer(allowed: str, test: Callable[[int], bool]) -> Callable[[str, Any], int]:
+    def rule(name: str, value: Any) -> int:
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            raise ParamError(f"{name} must be an integer ({allowed}), got {value!r}")
+        if not test(number := value.__index__()):
+            raise ParamError(f"{name} must be {allowed}, got {number}")
+        return number
+
+    return rule
+
+
+def _optional(rule: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    return lambda name, value: None if value is None else rule(name, value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ParamError(f"{name} must be True or False, got {value!r}")
+    return value
+
+
+def _strings(name: str, value: Any) -> list[str]:
+    items = [] if value is None else [value]
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        items = list(value)
+    if any(not isinstance(item, str) or not item for item in items):
+        raise ParamError(f"{name} must be a string or a list of strings, none empty; got {value!r}")
+    return items
+
+
+def _token_ids(name: str, value: Any) -> list[int] | None:
+    if value is None:
+        return None
+    items = list(value) if not isinstance(value, str) and hasattr(value, "__iter__") else [value]
+    return [_integer("token ids ≥ 0", lambda i: i >= 0)(name, item) for item in items]
+
+
+def _stop_token_ids(name: str, value: Any) -> list[int]:
+    return _token_ids(name, value) or []
+
+
+def _allowed_token_ids(name: str, value: Any) -> list[int] | None:
+    if (ids := _token_ids(name, value)) == []:
+        raise ParamError("allowed_token_ids must not be empty; None allows every token")
+    return ids
+
+
+def _logit_bias(name: str, value: Any) -> dict[int, float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ParamError(f"logit_bias must map token ids to biases, got {value!r}")
+    bias, token = _number(-100, 100), _integer("a token id ≥ 0", lambda i: i >= 0)
+    # keys arrive as strings from JSON
+    return {
+        token(name, int(k) if isinstance(k, str) and k.isdigit() else k): bias(name, v)
+        for k, v in value.items()
+    }
+
+
+def _processors(name: str, value: Any) -> list[Callable] | None:
+    if value is None:
+        return None
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    if not all(callable(item) for item in items):
+        raise ParamError(f"{name} must be callables f(token_ids, logits) -> logits, got {value!r}")
+    return items
+
+
+def _structured(name: str, value: Any) -> StructuredOutputsParams | None:
+    if value is not None and not isinstance(value, StructuredOutputsParams):
+        raise ParamError(f"{name} must be a StructuredOutputsParams, got {value!r}")
+    return value
+
+
+def _output_kind(name: str, value: Any) -> RequestOutputKind:
+    if not isinstance(value, RequestOutputKind):
+        kinds = ", ".join(str(kind) for kind in RequestOutputKind)
+        raise ParamError(f"{name} must be one of {kinds}; got {value!r}")
+    return value
+
+
+def _seed(name: str, value: Any) -> int | None:
+    if (
+        value is None
+        or (seed := _integer("an integer, or None", lambda _: True)(name, value)) == -1
+    ):
+        return None
+    return seed
+
+
+def _anything(name: str, value: Any) -> Any:
+    return value
+
+
+StructuredOutputsParams._RULES = {f.name: _anything for f in fields(StructuredOutputsParams)}
+
+_COUNT = _optional(_integer("≥ −1", lambda i: i >= -1))
+
+
+@dataclass(kw_only=True)
+class SamplingParams(_Checked):
+    """How to pick tokens.
+
+    n: completions per prompt (child i samples with `seed + i`); must be 1 when greedy.
+    temperature: 0 … 2; below 1e-5 the likeliest token is taken.
+    top_p: keep the smallest set of tokens whose probabilities reach it, (0, 1].
+    top_k: keep the k likeliest tokens; 0 or −1 keeps all.
+    min_p: keep tokens at least this share as likely as the likeliest, [0, 1].
+    seed: makes the tokens a function of the request alone; None or −1 draws one.
+    max_tokens: tokens to generate at most; None fills the context.
+    min_tokens: EOS and stop tokens are masked, and stop strings wait, until this many.
+    stop, stop_token_ids: end at the first of these; the text is cut before a stop string.
+    include_stop_str_in_output: cut after it instead.
+    ignore_eos: EOS neither stops nor is masked.
+    logprobs: per position the sampled token's and the k likeliest tokens' log-probabilities
+        (raw logits); −1: the whole vocabulary.
+    presence_penalty, frequency_penalty: −2 … 2, over generated tokens.
+    repetition_penalty: > 0, over prompt and generated tokens; 1 is off.
+    prompt_logprobs, logit_bias, allowed_token_ids, bad_words, structured_outputs,
+    logits_processors, truncate_prompt_tokens: as in vLLM.
+    detokenize, skip_special_tokens, spaces_between_special_tokens: how ids become text.
+    output_kind: what a stream yields.
+    """
+
+    n: int = 1
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    stop_token_ids: list[int] | None = None
+    ignore_eos: bool = False
+    max_tokens: int | None = 16
+    min_tokens: int = 0
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
+    detokenize: bool = True
+    skip_special_tokens: bool = True
+    spaces_between_special_tokens: bool = True
+    include_stop_str_in_output: bool = False
+    output_kind: RequestOutputKind = RequestOutputKind.CUMULATIVE
+    bad_words: list[str] | None = None
+    logit_bias: dict[int, float] | None = None
+    allowed_token_ids: list[int] | None = None
+    structured_outputs: StructuredOutputsParams | None = None
+    logits_processors: list[Callable] | None = None
+    truncate_prompt_tokens: int | None = None
+
+    @property
+    def stop_strings(self) -> list[str]:
+        """`stop` as a list, empty for none."""
+        return cast(list[str], self.stop)
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """`stop_token_ids` as a list, empty for none."""
+        return cast(list[int], self.stop_token_ids)
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the likeliest token is always taken."""
+        return self.temperature < GREEDY_BELOW
+
+    def _check_together(self) -> None:
+        if self.greedy and self.n > 1:
+            raise ParamError(
+                f"n must be 1 when temperature is 0 (greedy gives the same text every time), got n={self.n}"
+            )
+        if self.max_tokens is not None and self.min_tokens > self.max_tokens:
+            raise ParamError(
+                f"min_tokens must be at most max_tokens, got {self.min_tokens} > {self.max_tokens}"
+            )
+        if self.stop and not self.detokenize:
+            raise ParamError("stop strings need detokenize=True; use stop_token_ids instead")
+
+
+SamplingParams._RULES = {
+    "n": _integer("≥ 1", lambda i: i >= 1),
+    "presence_penalty": _number(-2, 2),
+    "frequency_penalty": _number(-2, 2),
+    "repetition_penalty": _number(0, math.inf, open_low=True),
+    "temperature": _number(0, 2),
+    "top_p": _number(0, 1, open_low=True),
+    "top_k": _integer("0 or −1 (off) or ≥ 1", lambda i: i >= -1),
+    "min_p": _number(0, 1),
+    "seed": _seed,
+    "stop": _strings,
+    "stop_token_ids": _stop_token_ids,
+    "ignore_eos": _flag,
+    "max_tokens": _optional(_integer("≥ 1, or None for the whole context", lambda i: i >= 1)),
+    "min_tokens": _integer("≥ 0", lambda i: i >= 0),
+    "logprobs": _COUNT,
+    "prompt_logprobs": _COUNT,
+    "detokenize": _flag,
+    "skip_special_tokens": _flag,
+    "spaces_between_special_tokens": _flag,
+    "include_stop_str_in_output": _flag,
+    "output_kind": _output_kind,
+    "bad_words": _strings,
+    "logit_bias": _logit_bias,
+    "allowed_token_ids": _allowed_token_ids,
+    "structured_outputs": _structured,
+    "logits_processors": _processors,
+    "truncate_prompt_tokens": _optional(_integer("≥ 1", lambda i: i >= 1)),
+}

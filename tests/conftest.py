@@ -1,0 +1,52 @@
+"""What many tests share: a tiny random model, its reference, an engine on it."""
+
+import pytest
+from tiny_models import write_llama
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory):
+    """(folder, transformers model) of a tiny random Llama."""
+    folder = tmp_path_factory.mktemp("llama")
+    return folder, write_llama(folder)
+
+
+@pytest.fixture(scope="session")
+def reference(llama):
+    """Greedy tokens as `transformers` makes them: f(token ids, count, eos) -> new token ids."""
+    import torch
+
+    _, model = llama
+
+    def generate(ids: list[int], count: int, eos: int | None = None) -> list[int]:
+        out = model.generate(
+            torch.tensor([ids]),
+            attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+            max_new_tokens=count,
+            do_sample=False,
+            eos_token_id=eos,
+            pad_token_id=0,
+        )
+        return out[0, len(ids) :].tolist()
+
+    return generate
+
+
+@pytest.fixture(scope="session")
+def llm(llama):
+    """An `LLM` on the tiny random Llama, shared: close nothing, leave nothing running."""
+    from nbllm import LLM
+
+    with LLM(llama[0]) as llm:
+        yield llm
+
+
+@pytest.fixture(scope="session")
+def ascii_llm(tmp_path_factory):
+    """As `llm`, with a vocabulary of printable characters: its text has no broken bytes."""
+    from nbllm import LLM
+
+    folder = tmp_path_factory.mktemp("ascii")
+    write_llama(folder, ascii_only=True, bos_token_id=95, eos_token_id=96)
+    with LLM(folder) as llm:
+        yield llm

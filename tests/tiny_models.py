@@ -1,0 +1,70 @@
+"""Tiny random models, written as folders like any other."""
+
+import json
+from pathlib import Path
+
+BYTES = 256
+PRINTABLE = 95
+SPECIALS = ["<bos>", "<eos>", "<system>", "<user>", "<assistant>"]
+VOCAB = BYTES + len(SPECIALS)
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{{ eos_token }}"
+    "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def write_tokenizer(folder: Path, *, ascii_only: bool = False) -> None:
+    """A byte-level tokenizer: one token a byte (or printable character), BOS before a prompt."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    if ascii_only:
+        alphabet = [c for c in alphabet if "!" <= c <= "~" or c == "Ġ"]
+    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    tokenizer.add_special_tokens([AddedToken(t, special=True) for t in SPECIALS])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", len(alphabet))]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<bos>",
+        "eos_token": "<eos>",
+        "chat_template": TEMPLATE,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+def write_llama(folder: Path, *, seed: int = 0, std: float = 0.2, ascii_only=False, **changes):
+    """A random two-layer Llama in `folder`; returns the transformers model it was saved from."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        **{
+            "vocab_size": PRINTABLE + len(SPECIALS) if ascii_only else VOCAB,
+            "hidden_size": 48,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 12,
+            "max_position_embeddings": 256,
+            "bos_token_id": BYTES,
+            "eos_token_id": BYTES + 1,
+            "tie_word_embeddings": False,
+            **changes,
+        }
+    )
+    generator = torch.Generator().manual_seed(seed)
+    model = LlamaForCausalLM(config).eval().float()
+    for name, p in model.named_parameters():
+        # norms near one, everything else wide enough that the argmax is never a near-tie
+        mean = 1.0 if "norm" in name else 0.0
+        p.data.normal_(mean, std, generator=generator)
+    model.tie_weights()
+    model.save_pretrained(folder)
+    write_tokenizer(folder, ascii_only=ascii_only)
+    return model
