@@ -69,6 +69,7 @@ class LLM:
     max_num_seqs, max_num_batched_tokens: sequences, and tokens, that one step computes at most.
     kv_cache_memory_bytes: bound of the KV cache; default 1 GiB, on a GPU within
         gpu_memory_utilization of the card.
+    enable_prefix_caching: keep the pages of finished requests for prompts that begin the same.
     seed: makes the seeds that requests without one draw, and dummy weights, repeatable.
     load_format: "auto" (safetensors) or "dummy" (random weights).
     generation_config: "auto" (the model's generation_config.json gives the default sampling
@@ -94,6 +95,7 @@ class LLM:
         max_num_batched_tokens: int | None = None,
         gpu_memory_utilization: float = 0.9,
         kv_cache_memory_bytes: int | None = None,
+        enable_prefix_caching: bool = True,
         seed: int = 0,
         load_format: str = "auto",
         generation_config: str | Path = "auto",
@@ -117,6 +119,7 @@ class LLM:
             max_num_batched_tokens=max_num_batched_tokens,
             kv_cache_memory_bytes=kv_cache_memory_bytes,
             gpu_memory_utilization=gpu_memory_utilization,
+            enable_prefix_caching=enable_prefix_caching,
         )
         self._device = _device(device)
         self.name, self._revision = str(model).rstrip("/").rpartition("/")[2], revision
@@ -229,6 +232,11 @@ class LLM:
     def get_default_sampling_params(self) -> SamplingParams:
         """A fresh copy of what is used when no sampling_params are given."""
         return self._defaults.clone()
+
+    def reset_prefix_cache(self) -> None:
+        """Forget every cached prefix; running requests are not affected."""
+        self._check_open()
+        self.engine.reset_prefix_cache()
 
     def info(self) -> ModelInfo:
         """What is loaded and how, with the engine's present state."""

@@ -21,7 +21,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "enable_chunked_prefill": (None, True),
     "enable_expert_parallel": (False,),
     "enable_lora": (False,),
-    "enable_prefix_caching": (None, False),
     "enforce_eager": (False, True),
     "kv_cache_dtype": ("auto",),
     "logprobs_mode": ("raw_logprobs",),

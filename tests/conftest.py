@@ -1,7 +1,13 @@
 """What many tests share: a tiny random model, its reference, an engine on it."""
 
+import os
+from functools import cache
+
 import pytest
 from tiny_models import write_llama
+
+# the models are tiny: a second thread only waits for the first, and starves where cores are shared
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +24,8 @@ def reference(llama):
 
     _, model = llama
 
-    def generate(ids: list[int], count: int, eos: int | None = None) -> list[int]:
+    @cache
+    def tokens(ids: tuple[int, ...], count: int, eos: int | None) -> list[int]:
         out = model.generate(
             torch.tensor([ids]),
             attention_mask=torch.ones(1, len(ids), dtype=torch.long),
@@ -28,6 +35,9 @@ def reference(llama):
             pad_token_id=0,
         )
         return out[0, len(ids) :].tolist()
+
+    def generate(ids: list[int], count: int, eos: int | None = None) -> list[int]:
+        return tokens(tuple(ids), count, eos)
 
     return generate
 

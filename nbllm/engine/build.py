@@ -29,6 +29,7 @@ class Limits:
     max_num_batched_tokens: int | None
     kv_cache_memory_bytes: int | None
     gpu_memory_utilization: float
+    enable_prefix_caching: bool
 
     def __post_init__(self) -> None:
         for name in (
@@ -70,7 +71,7 @@ def new_engine(
             f"the KV cache has room for {max_len} tokens; {asked or PAGE_SIZE} need "
             f"kv_cache_memory_bytes={need} ({need / 2**20:.0f} MiB)"
         )
-    pages, rows = PagePool(num_pages), Rows(limits.max_num_seqs, pages_for(max_len))
+    pages, rows = PagePool(num_pages, reuse=limits.enable_prefix_caching), Rows(limits.max_num_seqs, pages_for(max_len))
     budget = limits.max_num_batched_tokens or (2048 if device.type == "cpu" else 16384)
     kv = new_cache(num_pages, config, dtype, device)
     scheduler = Scheduler(pages, rows, max(budget, limits.max_num_seqs))

@@ -60,6 +60,11 @@ class Engine:
             self._prepare()
             self._whole = True
 
+    def reset_prefix_cache(self) -> None:
+        """Forget every cached prefix."""
+        with self._turns:
+            self.scheduler.pages.forget_blocks()
+
     def close(self) -> None:
         """End every request and let go of the model and the cache."""
         with self._turns:
@@ -95,7 +100,7 @@ class Engine:
             for i, request in enumerate(plan.sampled):
                 request.append(tokens[i], logprobs[i], samples.tops.get(i))
         for request, _, stop in plan.chunks:
-            request.num_prefilled = stop
+            self.scheduler.computed(request, stop)
         for request in plan.completing:
             request.first_token_time = request.first_token_time or time.time()
             self.scheduler.decode(request)

@@ -93,6 +93,7 @@ class Job:
             outputs=completions,
             finished=all(c.finish_reason is not None for c in completions),
             metrics=self._metrics(),
+            num_cached_tokens=first.num_reused or 0,
         )
 
     def _metrics(self) -> RequestMetrics:

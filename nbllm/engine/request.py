@@ -45,9 +45,12 @@ class Request:
     num_prefilled: int = 0  # leading tokens in the cache, while it does not decode yet
     decoding: bool = False  # every token but the last is in the cache
     pages: list[int] = field(default_factory=list)
+    chain: list[int] = field(default_factory=list)  # ids of the blocks in its first pages
+    num_reused: int | None = None  # prompt tokens that were in the cache when it was admitted
     row: int = NO_ROW  # its place in `Rows` while it runs
     logprobs: list[float] = field(default_factory=list)  # of the generated tokens
     top_logprobs: list[TopLogprobs] = field(default_factory=list)  # only if asked for
+    error: Exception | None = None  # what ended it, if that was a mistake
     finish_reason: str | None = None
     stop_reason: int | str | None = None
     first_token_time: float | None = None
@@ -97,4 +100,5 @@ class Request:
 
     def release(self) -> None:
         """Drop everything that ties it to the cache; a later admission starts over."""
-        self.num_prefilled, self.decoding, self.row, self.pages = 0, False, NO_ROW, []
+        self.num_prefilled, self.decoding, self.row = 0, False, NO_ROW
+        self.pages, self.chain = [], []

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nbllm.models.batch import PAGE_SIZE
+
 from .pages import PagePool, pages_for
 from .request import NO_ROW, Request
 from .rows import Rows
@@ -75,6 +77,11 @@ class Scheduler:
             completing=[r for r, _, stop in chunks if stop == len(r.tokens)],
         )
 
+    def computed(self, request: Request, num_tokens: int) -> None:
+        """The first `num_tokens` of a prefilling request are in the cache now."""
+        request.num_prefilled = num_tokens
+        self.pages.publish(request)
+
     def decode(self, request: Request) -> None:
         """The request's prompt is in the cache and it has its first new token."""
         self.prefilling.remove(request)
@@ -104,19 +111,44 @@ class Scheduler:
             self.rows.activate(request) if request.decoding else self.prefilling.append(request)
 
     def _admit(self, budget: int) -> None:
-        while self.waiting and self.rows.free and budget > 0:
+        """Start waiting requests, in order, while there are rows, pages and budget for them."""
+        begun = {self.pages.find(r.tokens)[2] for r in self.prefilling} - {None}
+        later = []
+        while self.waiting and len(self.rows.free) > len(later) and budget > 0:
             request = self.waiting[0][-1]
-            # a page more than the prompt, lest the first new tokens preempt somebody at once
-            lacking = pages_for(len(request.tokens))
-            if lacking + bool(self.running) > self.pages.num_free:
-                return
-            request.pages = self.pages.take(lacking)
-            self.rows.place(request)
-            self.prefilling.append(request)
+            found, chain, key = self.pages.find(request.tokens)
+            if key in begun:
+                # somebody is computing the same prefix: a step later it can be shared
+                later.append(heapq.heappop(self.waiting))
+                continue
+            if not self._place(request, found, chain):
+                break
             heapq.heappop(self.waiting)
+            begun |= {key} - {None}
             budget -= request.num_missing
+        for entry in later:
+            heapq.heappush(self.waiting, entry)
+
+    def _place(self, request: Request, found: list[int], chain: list[int]) -> bool:
+        """Give a request a row and its pages, the `found` ones shared; False if they do not suffice."""
+        lacking = pages_for(len(request.tokens)) - len(found)
+        unused = sum(self.pages.refs[page] == 0 for page in found)
+        # a page more than the prompt, lest the first new tokens preempt somebody at once
+        if lacking + bool(self.running) > self.pages.num_free - unused:
+            return False
+        if request.num_reused is None:
+            request.num_reused = len(found) * PAGE_SIZE
+            self.pages.num_asked += request.num_prompt
+            self.pages.num_hit += request.num_reused
+        self.pages.share(found)
+        request.num_prefilled, request.chain = len(found) * PAGE_SIZE, chain
+        request.pages = found + self.pages.take(lacking)
+        self.rows.place(request)
+        self.prefilling.append(request)
+        return True
 
     def _grow(self, request: Request) -> None:
+        self.pages.publish(request)
         while not self.pages.num_free:
             victim = max(self.running, key=lambda r: r.order)
             self._withdraw(victim)
@@ -127,6 +159,7 @@ class Scheduler:
         self.rows.set_pages(request)
 
     def _withdraw(self, request: Request) -> None:
+        self.pages.publish(request)
         self.rows.remove(request)
         if not request.decoding:
             self.prefilling.remove(request)

@@ -104,8 +104,20 @@ def test_logprobs_are_those_of_transformers(llama, dtype):
         assert [next(iter(p.values())).rank for p in out.logprobs] == [1] * 8
 
 
+# prompts that share nothing, a few tokens, a page, a page and more, or everything
+POOL = prompts(4, seed=5)
+POOL += [
+    [7] * 64 + [1, 2],
+    [7] * 64 + [1, 3, 4],
+    [7] * 70,
+    [7] * 64,
+    [7] * 64 + [9] * 30,
+    [7] * 64 + [9] * 35 + [8],
+]
+
+
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.data())
 def test_random_schedules(llama, reference, data):
@@ -118,8 +130,9 @@ def test_random_schedules(llama, reference, data):
         "max_num_batched_tokens": budget,
         "kv_cache_memory_bytes": pages * 24576,
         "max_model_len": 128,
+        "enable_prefix_caching": data.draw(st.booleans(), label="enable_prefix_caching"),
     }
-    many = prompts(6, seed=data.draw(st.integers(0, 99), label="seed"))
+    many = data.draw(st.lists(st.sampled_from(POOL), min_size=6, max_size=6), label="prompts")
     arrive = [data.draw(st.integers(0, 20)) for _ in many]
     abort = {
         i: data.draw(st.integers(0, 30)) for i in data.draw(st.sets(st.integers(0, 5), max_size=3))
