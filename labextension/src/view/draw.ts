@@ -1,0 +1,50 @@
+/** A result as a list of elements: each prompt, and its completions below it. */
+import { Alternatives } from './alternatives';
+import { completionElement } from './completion';
+import { element, textElement } from './element';
+import { promptElement } from './prompt';
+import { Output, Result } from './result';
+import { visible } from './visible';
+
+export function draw(result: Result): HTMLElement[] {
+  const alternatives = new Alternatives();
+  const blocks = result.outputs.map(output => outputElement(output, result.kind, alternatives));
+  if (blocks.length === 0) {
+    blocks.push(note('no prompts'));
+  }
+  if (result.omitted) {
+    blocks.push(note(`… and ${result.omitted.toLocaleString()} more in the frame`));
+  }
+  return [...blocks, alternatives.node];
+}
+
+/** One line that says why nothing is drawn, and the text that every result carries. */
+export function drawUnknown(data: unknown, text: unknown): HTMLElement[] {
+  const version = (data as { version?: unknown } | null)?.version;
+  const why =
+    version === 1
+      ? 'This nbllm result is damaged and cannot be drawn.'
+      : `This nbllm result has format ${version}, and the installed nbllm draws format 1: update nbllm.`;
+  const plain = Array.isArray(text) ? text.join('') : text;
+  return typeof plain === 'string'
+    ? [note(why), textElement('div', 'nbllm-text', visible(plain))]
+    : [note(why)];
+}
+
+function outputElement(
+  output: Output,
+  kind: Result['kind'],
+  alternatives: Alternatives
+): HTMLElement {
+  const several = output.completions.length > 1;
+  const completions = output.completions.map(completion =>
+    completionElement(completion, several, alternatives)
+  );
+  // a chat shows its question in the cell
+  const prompt = kind === 'chat' || !output.prompt ? [] : [promptElement(output.prompt)];
+  return element('section', 'nbllm-output', ...prompt, ...completions);
+}
+
+function note(text: string): HTMLElement {
+  return element('div', 'nbllm-note', text);
+}

@@ -1,0 +1,11 @@
+/** Log-probabilities as people read them. */
+
+export function probability(logprob: number | null): number {
+  return logprob === null ? 0 : Math.min(1, Math.exp(logprob));
+}
+
+/** One decimal; where that would be nothing but zeros, one digit. */
+export function percent(logprob: number | null): string {
+  const value = 100 * probability(logprob);
+  return `${value === 0 || value >= 0.1 ? value.toFixed(1) : value.toPrecision(1)} %`;
+}

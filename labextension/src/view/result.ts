@@ -1,0 +1,88 @@
+/** The data of `application/vnd.nbllm.v1+json`, as nbllm/views/data.py writes it. */
+
+export interface Result {
+  version: 1;
+  kind: 'completions' | 'chat';
+  outputs: Output[];
+  /** Completions that the kernel left out of the view; the DataFrame has them. */
+  omitted?: number;
+}
+
+export interface Output {
+  prompt: string | null;
+  completions: Completion[];
+}
+
+export interface Completion {
+  output: number;
+  text: string;
+  finish_reason: string | null;
+  num_tokens: number;
+  cumulative_logprob: number | null;
+  /** Only when log-probabilities were asked for. */
+  tokens?: Token[];
+}
+
+export interface Token {
+  text: string;
+  /** null: minus infinity, which JSON lacks. */
+  logprob: number | null;
+  rank: number;
+  /** The likeliest tokens, best first. */
+  top: [text: string, logprob: number | null][];
+}
+
+/** Whether `data` can be drawn. A notebook comes from anywhere: its shape is checked, too. */
+export function isResult(data: unknown): data is Result {
+  return isObject(data) && data.version === 1 && isArray(data.outputs, isOutput);
+}
+
+function isOutput(data: unknown): boolean {
+  return isObject(data) && isTextOrNull(data.prompt) && isArray(data.completions, isCompletion);
+}
+
+function isCompletion(data: unknown): boolean {
+  return (
+    isObject(data) &&
+    isText(data.text) &&
+    isTextOrNull(data.finish_reason) &&
+    isNumberOrNull(data.cumulative_logprob) &&
+    typeof data.output === 'number' &&
+    typeof data.num_tokens === 'number' &&
+    (data.tokens === undefined || isArray(data.tokens, isToken))
+  );
+}
+
+function isToken(data: unknown): boolean {
+  return (
+    isObject(data) &&
+    isText(data.text) &&
+    isNumberOrNull(data.logprob) &&
+    typeof data.rank === 'number' &&
+    isArray(data.top, isAlternative)
+  );
+}
+
+function isAlternative(data: unknown): boolean {
+  return Array.isArray(data) && isText(data[0]) && isNumberOrNull(data[1]);
+}
+
+function isObject(data: unknown): data is Record<string, unknown> {
+  return typeof data === 'object' && data !== null;
+}
+
+function isArray(data: unknown, isItem: (item: unknown) => boolean): boolean {
+  return Array.isArray(data) && data.every(isItem);
+}
+
+function isText(data: unknown): data is string {
+  return typeof data === 'string';
+}
+
+function isTextOrNull(data: unknown): boolean {
+  return data === null || isText(data);
+}
+
+function isNumberOrNull(data: unknown): boolean {
+  return data === null || typeof data === 'number';
+}

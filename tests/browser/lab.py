@@ -1,0 +1,228 @@
+"""Drives JupyterLab as a person does: a real server, a real browser, nothing of the user's own.
+
+with server(folder) as lab, chromium() as browser:
+    page = open_lab(browser, lab)
+    open_notebook(page, "example.ipynb", kernel=False)
+    output(page, 0).screenshot(path="…")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+BUILT = Path(__file__).parents[2] / "nbllm" / "labextension"
+ANNOUNCEMENTS = "@jupyterlab/apputils-extension:announcements"
+STARTUP_S = 60
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--disable-component-update",
+    "--disable-background-networking",
+    "--no-first-run",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lab:
+    """A running server. Notebooks in `root` can be opened."""
+
+    root: Path
+    port: int
+    token: str
+
+    @property
+    def url(self) -> str:
+        """Opens an empty JupyterLab, logged in."""
+        return f"http://127.0.0.1:{self.port}/lab?reset&token={self.token}"
+
+
+def executable() -> str | None:
+    """The browser: Debian's chromium, or Chrome."""
+    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    return next(filter(None, found), None)
+
+
+@contextlib.contextmanager
+def server(root: Path) -> Iterator[Lab]:
+    """JupyterLab on loopback, with the extension as last built and without anybody's settings."""
+    with tempfile.TemporaryDirectory(prefix="nbllm-lab-") as folder, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        lab = Lab(root=root, port=probe.getsockname()[1], token=secrets.token_hex())
+        probe.close()
+        log = Path(folder, "log")
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                _command(lab), env=_environment(Path(folder)), stdout=sink, stderr=sink
+            )
+        try:
+            _wait_for(lab, process, log)
+            yield lab
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser. No event loop can be run in this thread while it is open."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def open_lab(browser: Browser, lab: Lab, errors: list[str] | None = None) -> Page:
+    """A page with an empty JupyterLab, ready for commands.
+
+    errors: gets what the console reports as an error, and every exception that nobody caught.
+    """
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900},
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    page = context.new_page()
+    if errors is not None:
+        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(error.stack))
+    page.goto(lab.url, wait_until="domcontentloaded")
+    page.wait_for_function("window.jupyterapp", timeout=STARTUP_S * 1000)
+    page.evaluate("async () => { await window.jupyterapp.restored; }")
+    page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=STARTUP_S * 1000)
+    return page
+
+
+def open_notebook(page: Page, name: str, *, kernel: bool = True) -> None:
+    """Opens a notebook, and waits for its kernel; without one, none can be started by accident."""
+    arguments = {"path": name, "factory": "Notebook"}
+    if not kernel:
+        arguments["kernelPreference"] = {"shouldStart": False, "canStart": False}
+    command(page, "docmanager:open", arguments)
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    if kernel:
+        page.wait_for_function(
+            "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
+            timeout=STARTUP_S * 1000,
+        )
+
+
+def command(page: Page, name: str, arguments: dict | None = None) -> None:
+    """Runs one of JupyterLab's commands, and waits for its end: for `run-cell`, that of the cell."""
+    script = "async ([name, args]) => { await window.jupyterapp.commands.execute(name, args); }"
+    page.evaluate(script, [name, arguments or {}])
+
+
+def select_cell(page: Page, index: int) -> None:
+    """Makes a cell the active one and scrolls to it: cells out of sight are not in the page."""
+    page.evaluate(
+        """async index => {
+            const notebook = window.jupyterapp.shell.currentWidget.content;
+            notebook.activeCellIndex = index;
+            await notebook.scrollToItem(index);
+        }""",
+        index,
+    )
+
+
+def active_cell(page: Page) -> int:
+    """The index of the active cell."""
+    return page.evaluate("window.jupyterapp.shell.currentWidget.content.activeCellIndex")
+
+
+def output(page: Page, index: int) -> Locator:
+    """What is drawn below a cell."""
+    select_cell(page, index)
+    return page.locator(f'.jp-Cell[data-windowed-list-index="{index}"] .jp-OutputArea-output')
+
+
+def set_theme(page: Page, name: str) -> None:
+    """'JupyterLab Light', 'JupyterLab Dark' or 'JupyterLab Dark High Contrast'."""
+    command(page, "apputils:change-theme", {"theme": name})
+    page.wait_for_selector(f'body[data-jp-theme-name="{name}"]', state="attached")
+    page.wait_for_selector("#jupyterlab-splash", state="detached")
+
+
+def write_notebook(
+    path: Path, sources: Sequence[str], bundles: Sequence[dict] | None = None
+) -> None:
+    """A notebook as saved: `bundles[i]` is the output of the cell `sources[i]`."""
+    import nbformat.v4 as v4
+
+    cells = []
+    for i, source in enumerate(sources):
+        outputs = [v4.new_output("display_data", bundles[i])] if bundles else []
+        cells.append(v4.new_code_cell(source, outputs=outputs))
+    # without a kernelspec JupyterLab would ask for one
+    spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = v4.new_notebook(cells=cells, metadata={"kernelspec": spec})
+    path.write_text(json.dumps(notebook))
+
+
+def _command(lab: Lab) -> list[str]:
+    return [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+        *("--ip=127.0.0.1", f"--port={lab.port}", "--ServerApp.port_retries=0"),
+        f"--IdentityProvider.token={lab.token}",
+        f"--ServerApp.root_dir={lab.root}",
+        "--LabApp.extension_manager=readonly",
+        "--expose-app-in-browser",
+    ]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Of this process, but with every folder of Jupyter's below `home`."""
+    folders = {
+        "JUPYTER_CONFIG_DIR": home / "config",
+        "JUPYTER_DATA_DIR": home / "data",
+        "JUPYTER_RUNTIME_DIR": home / "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": home / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
+        "IPYTHONDIR": home / "ipython",
+        # comes before the environment's own extensions
+        "JUPYTER_PATH": home / "path",
+    }
+    extensions = home / "path" / "labextensions"
+    extensions.mkdir(parents=True)
+    (extensions / "nbllm").symlink_to(BUILT)
+    # no question whether one would like to hear the news
+    page_config = home / "config" / "labconfig" / "page_config.json"
+    page_config.parent.mkdir(parents=True)
+    page_config.write_text(json.dumps({"disabledExtensions": {ANNOUNCEMENTS: True}}))
+    return os.environ | {name: str(folder) for name, folder in folders.items()}
+
+
+def _wait_for(lab: Lab, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + STARTUP_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{lab.port}/api", timeout=2),
+        ):
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}")
