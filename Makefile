@@ -2,15 +2,15 @@
 #   make demo    run the quick-start notebook and print what it made
 #   make lab     open it in JupyterLab
 #   make test    the tests        make check   format, lint, types, tests, slow tests
-#   make bench   timings on this machine
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
+EXTENSION := $(wildcard labextension/src/*.ts labextension/src/view/*.ts labextension/style/*.css labextension/package.json labextension/yarn.lock)
 
-.PHONY: demo lab test check format bench clean
+.PHONY: demo lab test check format clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/python notebooks/demo.py
@@ -32,23 +32,23 @@ format: $(VENV)/.check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.test
-	$(BIN)/python -m tests.bench
-
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "nbllm needs Python 3.11 or newer; set PYTHON=/path/to/it"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 
-# the CPU build of torch comes first, so that nothing pulls the CUDA one in; see README
-$(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
+# torch comes first and alone: its CPU build is the one that constraints.txt pins, see README
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt $(EXTENSION)
 	$(PIP) torch
-	@command -v node >/dev/null || echo "node is missing: nbllm works without it, only the JupyterLab extension is not built"
+	@command -v node >/dev/null || echo "node is missing: the JupyterLab extension is not built, everything else works"
 	SKIP_JUPYTER_BUILDER=$$(command -v node >/dev/null || echo 1) $(PIP) -e ".[lab]" ipykernel nbclient
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
 	$(PIP) --group test
+	@command -v chromium chromium-browser google-chrome >/dev/null \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } \
+	  || echo "chromium is missing and cannot be installed here: the browser tests are skipped"
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test
@@ -56,4 +56,4 @@ $(VENV)/.check: $(VENV)/.test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist nbllm/labextension labextension/lib
+	rm -rf $(VENV) build dist nbllm/labextension labextension/lib labextension/node_modules labextension/.yarn

@@ -73,3 +73,8 @@ def unload_ipython_extension(shell) -> None:
     from .notebook import unload_ipython_extension
 
     unload_ipython_extension(shell)
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """Where `jupyter-builder develop` finds the built extension."""
+    return [{"src": "labextension", "dest": "nbllm"}]

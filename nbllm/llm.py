@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -209,7 +209,7 @@ class LLM:
         self,
         prompts_or_messages: Any,
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
-    ) -> Iterator[RequestOutput]:
+    ) -> Generator[RequestOutput, None, None]:
         """Yield an output whenever a prompt or conversation has advanced; each one's last is finished.
 
         `output_kind` decides what an output holds: all text so far, or only what is new. Closing
@@ -377,7 +377,7 @@ class LLM:
                     self.engine.step()
         return [job.output() for job in jobs]
 
-    def _stream(self, jobs: list[Job]) -> Iterator[RequestOutput]:
+    def _stream(self, jobs: list[Job]) -> Generator[RequestOutput, None, None]:
         with _Owned(self.engine, jobs) as owned:
             owned.start()
             pending = jobs

@@ -2,12 +2,29 @@
 
 import os
 from functools import cache
+from pathlib import Path
 
 import pytest
 from tiny_models import write_llama
 
 # the models are tiny: a second thread only waits for the first, and starves where cores are shared
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ALLOWED_SKIPS = Path(__file__).parents[1] / ".ci" / "allowed-skips"
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """On CI a skipped test fails the run, unless its reason is listed: a silent skip tests nothing."""
+    if not os.environ.get("CI") or exitstatus != pytest.ExitCode.OK:
+        return
+    allowed = ALLOWED_SKIPS.read_text().splitlines()
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    reasons = {
+        str(r.longrepr[2]).removeprefix("Skipped: ") for r in reporter.stats.get("skipped", [])
+    }
+    if unexpected := reasons - set(allowed):
+        reporter.write_line(f"skips that .ci/allowed-skips does not list: {sorted(unexpected)}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

@@ -127,7 +127,7 @@ def test_bad_templates(llm, template, message):
 
 @pytest.mark.parametrize("messages", [[{"content": "x"}], ["hi"], [{"role": "user"}], "hi", 3])
 def test_bad_messages(llm, messages):
-    with pytest.raises(ValueError, match="role|content|messages"):
+    with pytest.raises(ValueError, match=r"role|content|messages"):
         llm.chat(messages, FEW)
 
 

@@ -100,7 +100,7 @@ def test_logprobs_are_those_of_transformers(llama, dtype):
     if dtype == "float32":
         own = want.gather(1, torch.tensor(out.token_ids)[:, None])
         assert abs(own.sum().item() - out.cumulative_logprob) < 1e-3
-        assert [list(p)[0] for p in out.logprobs] == out.token_ids
+        assert [next(iter(p)) for p in out.logprobs] == out.token_ids
         assert [next(iter(p.values())).rank for p in out.logprobs] == [1] * 8
 
 
