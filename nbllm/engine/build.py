@@ -71,7 +71,10 @@ def new_engine(
             f"the KV cache has room for {max_len} tokens; {asked or PAGE_SIZE} need "
             f"kv_cache_memory_bytes={need} ({need / 2**20:.0f} MiB)"
         )
-    pages, rows = PagePool(num_pages, reuse=limits.enable_prefix_caching), Rows(limits.max_num_seqs, pages_for(max_len))
+    pages, rows = (
+        PagePool(num_pages, reuse=limits.enable_prefix_caching),
+        Rows(limits.max_num_seqs, pages_for(max_len)),
+    )
     budget = limits.max_num_batched_tokens or (2048 if device.type == "cpu" else 16384)
     kv = new_cache(num_pages, config, dtype, device)
     scheduler = Scheduler(pages, rows, max(budget, limits.max_num_seqs))

@@ -1,6 +1,7 @@
 """The few modules that decoders share. Shapes: T tokens, H query heads, K key-value heads, D head dim."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nbllm_kernels.paged_attention import decode_attention, prefill_attention, write_kv
@@ -9,12 +10,42 @@ from nbllm_kernels.rms_norm import add_rms_norm, rms_norm
 from .batch import Batch
 
 
+def empty(*shape: int) -> nn.Parameter:
+    """A parameter without memory: `load.build` gives it some, of the right dtype and device."""
+    return nn.Parameter(torch.empty(shape, device="meta"), requires_grad=False)
+
+
+# torch's own Linear and Embedding draw random weights first, which imports its compiler and is
+# thrown away anyway
+class Linear(nn.Module):
+    """x W^T + b, with W [out, in]."""
+
+    def __init__(self, size_in: int, size_out: int, bias: bool = False):
+        super().__init__()
+        self.weight = empty(size_out, size_in)
+        self.bias = empty(size_out) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class Embedding(nn.Module):
+    """The rows of a table [count, size]."""
+
+    def __init__(self, count: int, size: int):
+        super().__init__()
+        self.weight = empty(count, size)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return F.embedding(ids, self.weight)
+
+
 class RMSNorm(nn.Module):
     """Root-mean-square norm; with a residual it adds first and returns both."""
 
     def __init__(self, size: int, eps: float):
         super().__init__()
-        self.weight, self.eps = nn.Parameter(torch.empty(size)), eps
+        self.weight, self.eps = empty(size), eps
 
     def forward(self, x: Tensor) -> Tensor:
         return rms_norm(x, self.weight, self.eps)

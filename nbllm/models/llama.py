@@ -11,15 +11,15 @@ from nbllm_kernels.silu_mul import silu_mul
 
 from .batch import Batch
 from .config import ModelConfig
-from .layers import PagedAttention, RMSNorm
+from .layers import Embedding, Linear, PagedAttention, RMSNorm
 
 
 class SelfAttention(nn.Module):
     def __init__(self, c: ModelConfig, layer: int):
         super().__init__()
         self.heads = [c.num_heads, c.num_kv_heads, c.num_kv_heads]
-        self.qkv_proj = nn.Linear(c.hidden_size, sum(self.heads) * c.head_dim, c.attention_bias)
-        self.o_proj = nn.Linear(c.num_heads * c.head_dim, c.hidden_size, c.attention_bias)
+        self.qkv_proj = Linear(c.hidden_size, sum(self.heads) * c.head_dim, c.attention_bias)
+        self.o_proj = Linear(c.num_heads * c.head_dim, c.hidden_size, c.attention_bias)
         self.attend = PagedAttention(layer, c.head_dim)
 
     def forward(self, x: Tensor, cos_sin: Tensor, batch: Batch) -> Tensor:
@@ -30,8 +30,8 @@ class SelfAttention(nn.Module):
 class MLP(nn.Module):
     def __init__(self, c: ModelConfig):
         super().__init__()
-        self.gate_up_proj = nn.Linear(c.hidden_size, 2 * c.intermediate_size, c.mlp_bias)
-        self.down_proj = nn.Linear(c.intermediate_size, c.hidden_size, c.mlp_bias)
+        self.gate_up_proj = Linear(c.hidden_size, 2 * c.intermediate_size, c.mlp_bias)
+        self.down_proj = Linear(c.intermediate_size, c.hidden_size, c.mlp_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down_proj(silu_mul(self.gate_up_proj(x)))
@@ -56,7 +56,7 @@ class Decoder(nn.Module):
 
     def __init__(self, c: ModelConfig):
         super().__init__()
-        self.embed_tokens = nn.Embedding(c.vocab_size, c.hidden_size)
+        self.embed_tokens = Embedding(c.vocab_size, c.hidden_size)
         self.layers = nn.ModuleList(Layer(c, i) for i in range(c.num_layers))
         self.norm = RMSNorm(c.hidden_size, c.norm_eps)
         cos_sin = rope_table(c.head_dim, c.max_length, c.rope_theta, device="cpu")
@@ -79,7 +79,7 @@ class LlamaForCausalLM(nn.Module):
     def __init__(self, c: ModelConfig):
         super().__init__()
         self.model = Decoder(c)
-        self.lm_head = nn.Linear(c.hidden_size, c.vocab_size, bias=False)
+        self.lm_head = Linear(c.hidden_size, c.vocab_size, bias=False)
         if c.tie_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 

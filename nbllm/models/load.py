@@ -86,8 +86,7 @@ def read_config(folder: Path, overrides: dict[str, Any] | None = None) -> ModelC
 def build(config: ModelConfig, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """The model with uninitialised parameters of `dtype` on `device`."""
     module, name = MODELS[config.architecture].split(":")
-    with torch.device("meta"):
-        model = getattr(import_module(module), name)(config)
+    model = getattr(import_module(module), name)(config)
     made: dict[int, nn.Parameter] = {}  # tied parameters stay one
     for part in model.modules():
         for key, p in part._parameters.items():

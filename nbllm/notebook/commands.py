@@ -1,0 +1,107 @@
+"""`%nbllm load`, `status` and `unload`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic_arguments import MagicArgumentParser
+
+from .. import resident
+from ..errors import did_you_mean
+from .command_line import parse, words
+from .flags import filled, number
+
+if TYPE_CHECKING:
+    from ..llm import ModelInfo
+
+HELP = """\
+%nbllm load MODEL     load "tiny" (bundled), a name on the Hugging Face hub, or a folder
+    --name NAME           keep the other models, and call this one NAME (for --model NAME)
+    --dtype D             float32, bfloat16, float16; else what suits the model and the device
+    --max-model-len N     tokens of context
+    --device D            cuda, cpu; else the GPU if there is one
+%nbllm status         what is loaded, and how full it is
+%nbllm unload [NAME]  free one model's memory, or everything's
+
+%%generate, %%chat    use the model (%%generate? and %%chat? explain them)
+%config Nbllm         shows defaults; %config Nbllm.max_tokens = 200 sets one"""
+
+
+def run(line: str, namespace: Mapping[str, Any]) -> None:
+    """Do what `%nbllm line` says, and print a line about it."""
+    command, *rest = words(line) or ["help"]
+    if command not in PARSERS:
+        raise UsageError(f"%nbllm has no {command!r}{did_you_mean(command, list(PARSERS))}")
+    _COMMANDS[command](filled(parse(PARSERS[command], rest), namespace))
+
+
+def show_help(args: Namespace) -> None:
+    """Print what `%nbllm` can do."""
+    print(HELP)
+
+
+def load(args: Namespace) -> None:
+    """Load a model and make it the current one."""
+    options = {name: getattr(args, name) for name in ("dtype", "max_model_len", "device")}
+    given = {name: value for name, value in options.items() if value is not None}
+    llm = resident.load(args.model, name=args.name, **given)
+    print(_headline(args.name or llm.name, llm.info()))
+
+
+def status(args: Namespace) -> None:
+    """Print what is loaded."""
+    models = resident.loaded()
+    if not models:
+        print("no model is loaded; %nbllm load MODEL loads one")
+    for name, llm in models.items():
+        current = len(models) > 1 and llm is resident.current()
+        print(_headline(name, llm.info()) + " (current)" * current)
+        print(_details(llm.info()))
+
+
+def unload(args: Namespace) -> None:
+    """Free one model's memory, or everything's."""
+    names = [args.model] if args.model else list(resident.loaded())
+    resident.unload(args.model)
+    print(f"unloaded {', '.join(names)}" if names else "no model was loaded")
+
+
+def _headline(name: str, info: ModelInfo) -> str:
+    size = f"{info.num_parameters / 1e6:,.1f}M parameters"
+    return f"{name}: {info.architecture}, {size}, {info.dtype} on {info.device}"
+
+
+def _details(info: ModelInfo) -> str:
+    used = info.num_pages - info.num_free_pages
+    rows = {
+        "context": f"{info.max_model_len:,} tokens",
+        "weights": _bytes(info.weight_bytes),
+        "KV cache": f"{_bytes(info.kv_bytes)}, {used:,} of {info.num_pages:,} pages in use",
+        "requests": f"{info.num_running} running, {info.num_waiting} waiting",
+        "code": info.implementation,
+        "from": info.path,
+    }
+    return "\n".join(f"    {label:<9} {value}" for label, value in rows.items())
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**30:,.2f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"
+
+
+def _parsers() -> dict[str, MagicArgumentParser]:
+    parsers = {name: MagicArgumentParser(f"nbllm {name}") for name in _COMMANDS}
+    parsers["unload"].add_argument("model", nargs="?")
+    parsers["load"].add_argument("model")
+    parsers["load"].add_argument("--name")
+    parsers["load"].add_argument("--dtype")
+    parsers["load"].add_argument("--max-model-len", type=number(int))
+    parsers["load"].add_argument("--device")
+    return parsers
+
+
+_COMMANDS = {"help": show_help, "load": load, "status": status, "unload": unload}
+PARSERS = _parsers()
+"""Of each command."""

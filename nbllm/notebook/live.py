@@ -1,0 +1,110 @@
+"""What a cell shows while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from .. import views
+from ..outputs import RequestOutput
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+PERIOD = 1 / 20
+"""Seconds between updates: the page, not the model, is the slow part."""
+TEXT_AFTER, PROGRESS_AFTER = 0.2, 2.0
+"""Seconds of work before text, or progress, is shown: short work shows its result alone."""
+MAX_TEXTS = 8
+"""With more completions than this, progress is shown instead of text."""
+
+
+class Live:
+    """One display that changes in place, at most 20 times a second, and goes when the run ends.
+
+    publish: called with the keyword arguments of IPython's `DisplayPublisher.publish`; None shows
+    nothing. after: seconds before anything is shown. clock: seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        publish: Callable[..., Any] | None,
+        *,
+        after: float,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._publish, self._clock, self._after = publish, clock, after
+        self._id: str | None = None
+        self.began = clock()
+        self._due = self.began + after
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    @property
+    def on(self) -> bool:
+        """Whether anything will ever be shown."""
+        return self._publish is not None
+
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return self._clock() - self.began
+
+    def show(self, draw: Callable[[], dict[str, Any]]) -> None:
+        """Show what `draw` returns, if it is time to; `draw` is not called otherwise."""
+        if not self.on or self._clock() < self._due:
+            return
+        self._send(draw())
+        # counted from the end of drawing, so that a slow page leaves the engine its time
+        self._due = self._clock() + PERIOD
+
+    def clear(self) -> None:
+        """Take the display away, if there is one."""
+        if self._id is not None:
+            self._send({"text/plain": "", "text/html": ""})
+            self._id = None
+
+    def _send(self, bundle: dict[str, Any]) -> None:
+        update = self._id is not None
+        self._id = self._id or uuid4().hex
+        assert self._publish is not None
+        self._publish(data=bundle, metadata={}, transient={"display_id": self._id}, update=update)
+
+
+class Watch:
+    """Draws a run: the text while it is made, or how far it is when there are many texts."""
+
+    def __init__(
+        self, shell: InteractiveShell, *, kind: str, prompts: Sequence[str], n: int, quiet: bool
+    ):
+        self._kind, self._prompts = kind, prompts
+        self._texts = len(prompts) * n <= MAX_TEXTS
+        # a terminal has no display that changes in place; the result follows at once
+        publish = shell.display_pub.publish if hasattr(shell, "kernel") and not quiet else None
+        self.live = Live(publish, after=TEXT_AFTER if self._texts else PROGRESS_AFTER)
+
+    def show(self, latest: Sequence[RequestOutput | None]) -> None:
+        """latest: what each prompt has become so far, None before its first token."""
+        self.live.show(lambda: self._text(latest) if self._texts else self._progress(latest))
+
+    def _text(self, latest: Sequence[RequestOutput | None]) -> dict[str, Any]:
+        begun = [
+            (output, prompt) for output, prompt in zip(latest, self._prompts, strict=True) if output
+        ]
+        outputs, prompts = [output for output, _ in begun], [prompt for _, prompt in begun]
+        data = views.completions(outputs, kind=self._kind, prompts=prompts, tokens=False)
+        return views.bundle(data)
+
+    def _progress(self, latest: Sequence[RequestOutput | None]) -> dict[str, Any]:
+        begun = [output for output in latest if output]
+        done = sum(output.finished for output in begun)
+        num_tokens = sum(
+            len(completion.token_ids) for output in begun for completion in output.outputs
+        )
+        return views.progress(done, len(latest), num_tokens, self.live.seconds)

@@ -1,0 +1,39 @@
+"""The prompts of a call: the cell or the line, once or once per row, templates filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from ..errors import did_you_mean
+from .command_line import Call
+from .templates import Template
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def prompts(call: Call) -> tuple[list[str], pd.DataFrame | None]:
+    """What to send, and the frame of `--over` if there is one: then a prompt per row."""
+    if not call.prompt:
+        raise UsageError("the prompt is empty")
+    over = _frame(call.args.over, call.namespace) if call.args.over else None
+    rows = [{}] if over is None else over.to_dict("records")
+    if call.args.raw:
+        return [call.prompt for _ in rows], over
+    template = Template(call.prompt)
+    return [template.render(call.namespace.new_child(row)) for row in rows], over
+
+
+def _frame(name: str, namespace: Mapping[str, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    if name not in namespace:
+        raise UsageError(
+            f"--over {name}: there is no such variable{did_you_mean(name, list(namespace))}"
+        )
+    if not isinstance(frame := namespace[name], pd.DataFrame):
+        raise UsageError(f"--over {name}: that is a {type(frame).__name__}, a DataFrame is needed")
+    return frame

@@ -1,0 +1,15 @@
+"""Results for people: plain text, script-free HTML, and data for richer front ends.
+
+    outputs ── data.py ──> one JSON-able dictionary ──┬── plain.py     text/plain
+                                                      ├── html.py      text/html
+                                                      └── as it is     application/vnd.nbllm.v1+json
+
+The text and the HTML are functions of the dictionary alone, so a saved notebook holds everything
+that a front end needs to draw the result again, without a kernel. Nothing here imports IPython.
+"""
+
+from .bundle import MIME, bundle
+from .data import completions
+from .progress import progress
+
+__all__ = ["MIME", "bundle", "completions", "progress"]

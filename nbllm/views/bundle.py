@@ -1,0 +1,15 @@
+"""One result as Jupyter wants it: the same thing in every format, the front end picks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .html import html
+from .plain import plain
+
+MIME = "application/vnd.nbllm.v1+json"
+
+
+def bundle(data: dict[str, Any]) -> dict[str, Any]:
+    """Mime type → content, of what `completions` returned."""
+    return {"text/plain": plain(data), "text/html": html(data), MIME: data}

@@ -1,0 +1,85 @@
+"""Outputs as one JSON-able dictionary: what the views draw, and what a saved notebook keeps.
+
+    {"version": 1, "kind": "completions" | "chat", "outputs": [
+        {"prompt": str, "completions": [
+            {"output": int, "text": str, "finish_reason": str | None, "num_tokens": int,
+             "cumulative_logprob": float | None,
+             "tokens": [{"text", "logprob", "rank", "top": [[text, logprob], ...]}, ...]}]}],
+     "omitted": int}
+
+"tokens" is there when log-probabilities were asked for; "top" holds the likeliest tokens, best
+first. A view is for reading, and it is saved in the notebook: completions after the first
+`MAX_COMPLETIONS` are left out and counted in "omitted", tokens after the first `MAX_TOKENS` are left
+out. The frame has them all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..outputs import CompletionOutput, Logprob, RequestOutput
+
+MAX_COMPLETIONS = 100
+MAX_TOKENS = 4000
+
+
+def completions(
+    outputs: Sequence[RequestOutput],
+    *,
+    kind: str = "completions",
+    prompts: Sequence[str] | None = None,
+    tokens: bool = True,
+) -> dict[str, Any]:
+    """The dictionary above.
+
+    prompts: what to show as the prompts, where the outputs' own say less. tokens: whether to
+    describe each token, where log-probabilities are there.
+    """
+    shown = prompts if prompts is not None else [output.prompt or "" for output in outputs]
+    room, detail, rows = MAX_COMPLETIONS, MAX_TOKENS if tokens else -1, []
+    for prompt, output in zip(shown, outputs, strict=True):
+        entries = []
+        for completion in output.outputs[:room]:
+            detail -= len(completion.logprobs or ())
+            entries.append(_completion(completion, with_tokens=detail >= 0))
+        room -= len(entries)
+        if entries:
+            rows.append({"prompt": prompt, "completions": entries})
+    data: dict[str, Any] = {"version": 1, "kind": kind, "outputs": rows}
+    if omitted := sum(len(output.outputs) for output in outputs) - (MAX_COMPLETIONS - room):
+        data["omitted"] = omitted
+    return data
+
+
+def _completion(completion: CompletionOutput, *, with_tokens: bool) -> dict[str, Any]:
+    entry = {
+        "output": completion.index,
+        "text": completion.text,
+        "finish_reason": completion.finish_reason,
+        "num_tokens": len(completion.token_ids),
+        "cumulative_logprob": _rounded(completion.cumulative_logprob),
+    }
+    if completion.logprobs is not None and with_tokens:
+        entry["tokens"] = [_token(position) for position in completion.logprobs]
+    return entry
+
+
+def _token(position: dict[int, Logprob]) -> dict[str, Any]:
+    sampled, *others = position.values()
+    # the sampled token comes first, and belongs to the top only if it was likely enough
+    top = sorted(
+        [sampled, *others] if sampled.rank <= len(others) + 1 else others, key=lambda p: p.rank
+    )
+    return {
+        "text": sampled.decoded_token,
+        "logprob": _rounded(sampled.logprob),
+        "rank": sampled.rank,
+        "top": [[entry.decoded_token, _rounded(entry.logprob)] for entry in top],
+    }
+
+
+def _rounded(logprob: float) -> float | None:
+    """Four decimals are plenty to read; JSON has no infinities."""
+    return round(logprob, 4) if math.isfinite(logprob) else None

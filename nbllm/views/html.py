@@ -1,0 +1,80 @@
+"""Completions as HTML: no script, everything escaped, the same bytes for the same data.
+
+It reads without its style sheet too: GitHub, and notebooks that are not trusted, remove it.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from .style import STYLE, TOKENS
+from .tokens import tokens
+from .visible import shortened, visible
+
+
+def html(data: dict[str, Any]) -> str:
+    """One completion: the prompt and what follows it. Several: a table."""
+    outputs = data["outputs"]
+    one = len(outputs) == 1 and len(outputs[0]["completions"]) == 1
+    body = _one(outputs[0], data["kind"]) if one else _table(outputs)
+    if data.get("omitted"):
+        body += f'<div class="nbllm-note">… and {data["omitted"]} more in the frame</div>'
+    shaded = any("tokens" in c for output in outputs for c in output["completions"])
+    return f'<div class="nbllm"><style>{STYLE}{TOKENS if shaded else ""}</style>{body}</div>'
+
+
+def _one(output: dict[str, Any], kind: str) -> str:
+    completion = output["completions"][0]
+    # a chat shows its question in the cell; a completion reads as one text with its prompt
+    prompt = "" if kind == "chat" else f'<span class="nbllm-prompt">{_prompt(output)}</span>'
+    return f'{_pre(prompt + _text(completion))}<div class="nbllm-note">{_note(completion)}</div>'
+
+
+def _table(outputs: list[dict[str, Any]]) -> str:
+    if not outputs:
+        return '<div class="nbllm-note">nothing was generated</div>'
+    several, numbered = len(outputs) > 1, any(len(output["completions"]) > 1 for output in outputs)
+    head = ["prompt"] * several + ["output"] * numbered + ["text", ""]
+    rows = "".join(_rows(output, several, numbered) for output in outputs)
+    above = "" if several else _pre(_prompt(outputs[0]), "nbllm-prompt")
+    cells = "".join(f"<th>{name}</th>" for name in head)
+    return f"{above}<table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _rows(output: dict[str, Any], with_prompt: bool, numbered: bool) -> str:
+    completions, rows = output["completions"], []
+    for i, completion in enumerate(completions):
+        cells = [f"<td>{completion['output']}</td>"] if numbered else []
+        cells.append(f"<td>{_pre(_text(completion))}</td>")
+        cells.append(f'<td><div class="nbllm-note">{_note(completion)}</div></td>')
+        if with_prompt and i == 0:
+            span = f' rowspan="{len(completions)}"' if len(completions) > 1 else ""
+            cells.insert(0, f"<td{span}>{_pre(_prompt(output), 'nbllm-prompt')}</td>")
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    return "".join(rows)
+
+
+def _pre(content: str, name: str = "") -> str:
+    # HTML drops one newline that opens a <pre>; this one, and none of the text's own
+    attribute = f' class="{name}"' if name else ""
+    return f'<pre dir="auto"{attribute}>\n{content}</pre>'
+
+
+def _prompt(output: dict[str, Any]) -> str:
+    return escape(shortened(visible(output["prompt"])))
+
+
+def _text(completion: dict[str, Any]) -> str:
+    if "tokens" in completion:
+        return f'<span class="nbllm-tokens">{tokens(completion["tokens"])}</span>'
+    return escape(visible(completion["text"]))
+
+
+def _note(completion: dict[str, Any]) -> str:
+    count = completion["num_tokens"]
+    size = f"{count:,} token{'' if count == 1 else 's'}"
+    # the words of the frame's finish_reason column
+    return (
+        f"{escape(completion['finish_reason'])} · {size}" if completion["finish_reason"] else size
+    )

@@ -1,0 +1,28 @@
+"""Completions as plain text, for terminals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .visible import shortened, visible
+
+
+def plain(data: dict[str, Any]) -> str:
+    """One completion: its text. Several: each after its number, each prompt above its completions."""
+    outputs = data["outputs"]
+    if len(outputs) == 1 and len(outputs[0]["completions"]) == 1:
+        return visible(outputs[0]["completions"][0]["text"])
+    parts = [_output(output, with_prompt=len(outputs) > 1) for output in outputs]
+    if data.get("omitted"):
+        parts.append(f"… and {data['omitted']} more")
+    return "\n".join(parts)
+
+
+def _output(output: dict[str, Any], *, with_prompt: bool) -> str:
+    completions = output["completions"]
+    lines = [f"> {shortened(visible(output['prompt']))}"] if with_prompt else []
+    lines += [
+        f"[{c['output']}] {visible(c['text'])}" if len(completions) > 1 else visible(c["text"])
+        for c in completions
+    ]
+    return "\n".join(lines)

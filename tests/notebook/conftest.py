@@ -1,0 +1,185 @@
+"""An IPython shell with the magics, and a fake LLM whose every step a test can control."""
+
+import sys
+import time
+import types
+from collections.abc import Callable
+
+import pytest
+
+from nbllm.errors import GenerationInterrupted, ModelError, PromptError
+from nbllm.outputs import CompletionOutput, Logprob, RequestMetrics, RequestOutput
+from nbllm.sampling_params import RequestOutputKind, SamplingParams
+
+
+class FakeInfo:
+    """What `LLM.info()` returns, without a model."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.path, self.architecture, self.implementation = "/models/fake", "llama", "native"
+        self.dtype, self.device, self.num_parameters = "float32", "cpu", 1_234_567
+        self.max_model_len, self.weight_bytes, self.kv_bytes = 512, 4_938_268, 2**24
+        self.num_pages, self.num_free_pages, self.num_running, self.num_waiting = 64, 60, 0, 0
+        self.fingerprint, self.revision, self.chat_template_hash = "f00d", None, "cafe"
+        self.versions = {"nbllm": "0"}
+
+
+class FakeLLM:
+    """Says the words of its prompt again and again, a word a token.
+
+    at_step: called before every step with its number, inside the generator; it may raise.
+    """
+
+    def __init__(self, model="tiny", **options):
+        if model == "no-such-model":
+            raise ModelError(f"{model!r} is neither a folder nor a model on the hub")
+        self.name, self.options, self.max_model_len = str(model), options, 512
+        self.defaults = SamplingParams(temperature=0.7)
+        self.at_step: Callable[[int], None] = lambda step: None
+        self.calls: list[tuple[list, list[SamplingParams]]] = []
+        self.running, self.closed = 0, False
+
+    def get_default_sampling_params(self):
+        return self.defaults.clone()
+
+    def info(self):
+        return FakeInfo(self.name)
+
+    def close(self):
+        self.closed = True
+
+    def stream(self, prompts, params):
+        self.calls.append((prompts, params))
+        texts = [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
+        if "" in texts:
+            raise PromptError("a prompt is empty")
+        lengths = [p.max_tokens or 5 for p in params]
+        self.running, step = len(texts), 0
+        latest = [output(i, t, p, 0) for i, (t, p) in enumerate(zip(texts, params, strict=True))]
+        try:
+            for step in range(1, max(lengths) + 1):
+                self.at_step(step)
+                for i, (text, p) in enumerate(zip(texts, params, strict=True)):
+                    if step <= lengths[i]:
+                        reason = "length" if step == lengths[i] else None
+                        latest[i] = output(i, text, p, step, reason)
+                        if reason or p.output_kind is not RequestOutputKind.FINAL_ONLY:
+                            yield latest[i]
+        except KeyboardInterrupt:
+            partial = [
+                o if o.finished else output(i, texts[i], params[i], step - 1, "abort")
+                for i, o in enumerate(latest)
+            ]
+            raise GenerationInterrupted(partial) from None
+        finally:
+            self.running = 0
+
+
+def output(i: int, text: str, params: SamplingParams, length: int, reason: str | None = None):
+    """What prompt `i` is after `length` tokens."""
+    words = text.split() or ["word"]
+    said = [words[j % len(words)] for j in range(length)]
+    logprobs = None
+    if params.logprobs is not None:
+        logprobs = [
+            {j: Logprob(logprob=-0.5, rank=1, decoded_token=f" {word}")}
+            | {
+                1000 + k: Logprob(logprob=-1.0 - k, rank=2 + k, decoded_token=f" other{k}")
+                for k in range(params.logprobs)
+            }
+            for j, word in enumerate(said)
+        ]
+    completions = [
+        CompletionOutput(
+            index=k,
+            text="".join(f" {word}" for word in said),
+            token_ids=list(range(length)),
+            cumulative_logprob=-0.5 * length,
+            logprobs=logprobs,
+            finish_reason=reason,
+        )
+        for k in range(params.n)
+    ]
+    now = time.time()
+    return RequestOutput(
+        request_id=f"7-{i}",
+        prompt=text,
+        prompt_token_ids=list(range(len(words))),
+        outputs=completions,
+        finished=reason is not None,
+        metrics=RequestMetrics(
+            arrival_time=now, first_token_time=now, finished_time=now, tokens_per_second=1.0
+        ),
+    )
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Every model that is loaded is a `FakeLLM`."""
+    from nbllm import resident
+
+    module = types.ModuleType("nbllm.llm")
+    module.LLM = FakeLLM
+    monkeypatch.setitem(sys.modules, "nbllm.llm", module)
+    monkeypatch.setattr(resident, "_llms", {})
+    monkeypatch.setattr(resident, "_current", None)
+    monkeypatch.setattr(resident, "_last", None)
+    return FakeLLM
+
+
+@pytest.fixture
+def bare_shell():
+    """An IPython shell that writes no history."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance(config=config)
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def shell(fake, bare_shell):
+    """A shell with the magics, over the fake model."""
+    bare_shell.run_line_magic("load_ext", "nbllm")
+    yield bare_shell
+    bare_shell.run_line_magic("unload_ext", "nbllm")
+
+
+@pytest.fixture
+def llm(shell):
+    """The fake model, loaded."""
+    from nbllm import resident
+
+    return resident.load("fake")
+
+
+@pytest.fixture
+def run(shell):
+    """Run a cell that works; returns its value."""
+
+    def run(source: str):
+        result = shell.run_cell(source)
+        result.raise_error()
+        return result.result
+
+    return run
+
+
+@pytest.fixture
+def fails(shell, capsys):
+    """Run a cell that fails; returns the one line it shows."""
+
+    def fails(source: str) -> str:
+        capsys.readouterr()
+        result = shell.run_cell(source)
+        assert not result.success
+        lines = [line for stream in capsys.readouterr() for line in stream.splitlines() if line]
+        assert len(lines) == 1, lines
+        return lines[0]
+
+    return fails

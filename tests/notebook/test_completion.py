@@ -1,0 +1,58 @@
+"""Tab."""
+
+import pandas as pd
+import pytest
+
+from nbllm import resident
+
+
+@pytest.fixture
+def complete(shell, llm):
+    from IPython.core import completer
+
+    if not hasattr(completer, "context_matcher"):
+        pytest.skip("this IPython has no context matchers")
+
+    def complete(text: str) -> list[str]:
+        # what ipykernel calls
+        with completer.provisionalcompleter():
+            return [found.text for found in shell.Completer.completions(text, len(text))]
+
+    return complete
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("%generate --te", ["--temperature"]),
+        ("%%generate out --max", ["--max-tokens"]),
+        ("x = %chat --sys", ["--system"]),
+        ("x = 1\n%nbllm lo", ["load"]),
+        ("%nbllm load tiny --d", ["--device", "--dtype"]),
+        ("%generate --model fa", ["fake"]),
+        ("%nbllm unload ", ["fake"]),
+        ("%%generate --over pla", ["places"]),
+    ],
+)
+def test_completes(shell, complete, text, expected):
+    shell.user_ns.update(places=pd.DataFrame(), planet="x")
+    assert sorted(complete(text)) == expected
+
+
+def test_elsewhere_it_stays_out_of_the_way(shell, complete):
+    shell.user_ns["minutes"] = 3
+    assert "minutes" in complete("minu")
+    assert not any("--" in word for word in complete("x --te"))
+    # a prompt is prose
+    assert not any("--" in word for word in complete("%generate the te"))
+
+
+def test_without_the_hook_loading_works(fake, bare_shell, monkeypatch):
+    class Old:
+        pass
+
+    monkeypatch.setattr(bare_shell, "Completer", Old())
+    bare_shell.run_line_magic("load_ext", "nbllm")
+    resident.load("fake")
+    assert bare_shell.run_cell("%generate hi").success
+    bare_shell.run_line_magic("unload_ext", "nbllm")

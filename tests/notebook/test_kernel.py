@@ -1,0 +1,155 @@
+"""A real kernel, real signals, and the tutorials."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Of a kernel that reads no configuration of this machine's user."""
+    home = tmp_path_factory.mktemp("jupyter")
+    names = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR")
+    path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
+    return {**os.environ, **{name: str(home / name) for name in names}, "PYTHONPATH": path}
+
+
+class Kernel:
+    """Runs cells in a kernel and collects what they send."""
+
+    def __init__(self, manager, client):
+        self.manager, self.client = manager, client
+
+    def run(self, code, *, interrupt_when=None, again_after=None):
+        """(status of the reply, messages). interrupt_when: sends SIGINT at the first message it accepts."""
+        request, messages = self.client.execute(code), []
+        while True:
+            message = self.client.get_iopub_msg(timeout=120)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            messages.append(message)
+            if interrupt_when and interrupt_when(message):
+                interrupt_when = None
+                self.manager.interrupt_kernel()
+                if again_after:
+                    self.manager.interrupt_kernel()
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                break
+        while True:
+            reply = self.client.get_shell_msg(timeout=60)
+            if reply["parent_header"].get("msg_id") == request:
+                return reply["content"], messages
+
+    def value(self, expression):
+        """What `expression` prints in the kernel."""
+        reply, messages = self.run(f"print({expression})")
+        assert reply["status"] == "ok", reply
+        return "".join(m["content"]["text"] for m in messages if m["msg_type"] == "stream").strip()
+
+
+@pytest.fixture(scope="module")
+def kernel(environment):
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(kernel_name="python3", env=environment)
+    kernel = Kernel(manager, client)
+    reply, _ = kernel.run("%load_ext nbllm\n%nbllm load tiny")
+    assert reply["status"] == "ok", reply
+    kernel.run("import pandas, nbllm\nrows = pandas.DataFrame({'x': [str(i) for i in range(400)]})")
+    yield kernel
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def displayed(message):
+    return message["msg_type"] == "display_data"
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_an_interrupt_keeps_the_partial_frame_under_its_name(kernel, twice):
+    reply, messages = kernel.run(
+        "%%generate out --over rows --max-tokens 200 --ignore-eos\nrow {{ x }}",
+        interrupt_when=displayed,
+        again_after=twice,
+    )
+    assert reply["status"] == "error"
+    assert reply["ename"] == "GenerationInterrupted"
+    [error] = [m["content"] for m in messages if m["msg_type"] == "error"]
+    assert len(error["traceback"]) == 1
+    assert "of 400 prompts finished, the rest is partial" in error["traceback"][0]
+    assert kernel.value(
+        "(len(out), bool((out.finish_reason == 'abort').any()), list(out.x[:2]))"
+    ) == ("(400, True, ['0', '1'])")
+    assert kernel.value("nbllm.current().engine.num_unfinished") == "0"
+    assert kernel.value("nbllm.current().info().num_free_pages == nbllm.current().info().num_pages")
+    # the live display went away
+    last = [m for m in messages if m["msg_type"] == "update_display_data"][-1]
+    assert last["content"]["data"]["text/plain"] == ""
+    reply, messages = kernel.run("%%generate --max-tokens 3 --ignore-eos\nthe next cell works")
+    assert reply["status"] == "ok"
+    [result] = [m["content"] for m in messages if m["msg_type"] == "execute_result"]
+    assert result["metadata"]["nbllm"]["num_tokens"] == 3
+
+
+def test_an_interrupted_cell_without_a_name_shows_what_there_is(kernel):
+    code = "%%generate -n 8 --max-tokens 240 --ignore-eos --logprobs 5\nx"
+    reply, messages = kernel.run(code, interrupt_when=displayed)
+    assert reply["status"] == "error"
+    shown = [m["content"] for m in messages if m["msg_type"] == "display_data"][-1]
+    assert "abort" in shown["data"]["text/html"]
+    assert shown["metadata"]["nbllm"]["params"]["n"] == 8
+    assert (
+        kernel.value("set(c.finish_reason for o in nbllm.last.outputs for c in o.outputs)")
+        == "{'abort'}"
+    )
+
+
+def test_updates_are_few_and_in_one_display(kernel):
+    code = "%%generate -n 8 --max-tokens 120 --ignore-eos --seed 1\nx"
+    reply, messages = kernel.run(code)
+    assert reply["status"] == "ok"
+    live = [m for m in messages if m["msg_type"] in ("display_data", "update_display_data")]
+    assert len({m["content"]["transient"]["display_id"] for m in live}) == 1
+    seconds = (live[-1]["header"]["date"] - live[0]["header"]["date"]).total_seconds()
+    assert len(live) <= 20 * seconds + 2
+    data = next(m["content"]["data"] for m in messages if m["msg_type"] == "execute_result")
+    assert set(data) == {"text/plain", "text/html", "application/vnd.nbllm.v1+json"}
+
+
+def test_no_tensor_lives_in_the_last_traceback(kernel):
+    kernel.run("%generate -n 8 -m 240 --ignore-eos x", interrupt_when=displayed)
+    code = """
+import sys, torch
+tb, found = sys.last_value.__traceback__, []
+while tb:
+    found += [name for name, value in tb.tb_frame.f_locals.items() if isinstance(value, torch.Tensor)]
+    files = tb.tb_frame.f_code.co_filename
+    found += [files] if "engine" in files or "llm.py" in files else []
+    tb = tb.tb_next
+found.append(sys.last_value.__context__)
+"""
+    kernel.run(code)
+    assert (
+        kernel.value("(type(sys.last_value).__name__, found)")
+        == "('GenerationInterrupted', [None])"
+    )
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_tutorial_runs(path, environment, tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute(env=environment)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert any("application/vnd.nbllm.v1+json" in output.get("data", {}) for output in outputs)
+    assert not any(output.output_type == "error" for output in outputs)
+    nbformat.validate(notebook)
