@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -29,7 +31,7 @@ from .errors import (
 from .models import load
 from .models.config import as_ids
 from .options import refuse_unknown
-from .outputs import ModelInfo, RequestOutput
+from .outputs import Counter, Gauge, Metric, ModelInfo, RequestOutput
 from .prompts import Prompt, as_prompts, conversations_in, one_each
 from .sampling_params import SamplingParams
 
@@ -184,25 +186,15 @@ class LLM:
         The template is the argument's, else the LLM's, else the tokenizer's; `TemplateError` says
         what to do when there is none, and carries the template's own message when it refuses.
         """
-        conversations = conversations_in(messages)
-        if conversations is None:
-            if isinstance(messages, Sequence) and not messages:
-                return []
-            raise PromptError(
-                "chat takes a list of messages with 'role' and 'content', or a list of those"
-            )
-        prompts = [
-            self._render(
-                each,
-                chat_template,
-                content_format=chat_template_content_format,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=continue_final_message,
-                tools=tools,
-                **(chat_template_kwargs or {}),
-            )
-            for each in conversations
-        ]
+        prompts = self._conversations(
+            messages,
+            chat_template,
+            tools,
+            content_format=chat_template_content_format,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            **(chat_template_kwargs or {}),
+        )
         return self._finish(self._jobs(prompts, sampling_params), use_tqdm)
 
     def stream(
@@ -215,13 +207,48 @@ class LLM:
         `output_kind` decides what an output holds: all text so far, or only what is new. Closing
         the generator aborts what is left. Errors are raised here, not at the first `next`.
         """
-        conversations = conversations_in(prompts_or_messages)
-        prompts = (
-            [self._render(each) for each in conversations]
-            if conversations is not None
-            else as_prompts(prompts_or_messages)
+        return self._stream(self._jobs(self._any(prompts_or_messages), sampling_params))
+
+    async def agenerate(
+        self,
+        prompts: Any,
+        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        *,
+        priority: int | Sequence[int] | None = None,
+    ) -> list[RequestOutput]:
+        """As `generate`, for `await`: other tasks of the event loop run between the steps."""
+        return await self._afinish(self._jobs(as_prompts(prompts), sampling_params, priority))
+
+    async def achat(
+        self,
+        messages: Sequence[Any],
+        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        chat_template: str | Path | None = None,
+        chat_template_content_format: str = "auto",
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        tools: list[dict[str, Any]] | None = None,
+        chat_template_kwargs: dict[str, Any] | None = None,
+    ) -> list[RequestOutput]:
+        """As `chat`, for `await`."""
+        prompts = self._conversations(
+            messages,
+            chat_template,
+            tools,
+            content_format=chat_template_content_format,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            **(chat_template_kwargs or {}),
         )
-        return self._stream(self._jobs(prompts, sampling_params))
+        return await self._afinish(self._jobs(prompts, sampling_params))
+
+    def astream(
+        self,
+        prompts_or_messages: Any,
+        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+    ) -> AsyncGenerator[RequestOutput, None]:
+        """As `stream`, for `async for`."""
+        return self._astream(self._jobs(self._any(prompts_or_messages), sampling_params))
 
     def get_tokenizer(self):
         """The model's tokenizer as a `transformers` object (imports transformers)."""
@@ -237,6 +264,38 @@ class LLM:
         """Forget every cached prefix; running requests are not affected."""
         self._check_open()
         self.engine.reset_prefix_cache()
+
+    def get_metrics(self) -> list[Metric]:
+        """The engine's counters, gauges and histograms, as of now.
+
+        Pages of the KV cache (used, free), tokens of prompts looked up in the prefix cache and found
+        there, requests running and waiting, tokens generated, tokens/s of the latest steps, and the
+        times of the requests that ended: to the first token, and in all.
+        """
+        self._check_open()
+        stats, scheduler = self.engine.stats, self.engine.scheduler
+        pages = scheduler.pages
+        used = pages.num_pages - 1 - pages.num_free
+        counters = {
+            "prefix_cache_queries": pages.num_asked,
+            "prefix_cache_hits": pages.num_hit,
+            "generation_tokens": stats.num_generated,
+            "steps": stats.num_steps,
+            "requests_ended": stats.num_ended,
+        }
+        gauges = {
+            "num_requests_running": len(scheduler.running),
+            "num_requests_waiting": len(scheduler.waiting),
+            "kv_cache_pages_used": used,
+            "kv_cache_pages_free": pages.num_free,
+            "tokens_per_second": stats.tokens_per_second,
+        }
+        return [
+            *(Counter(name=f"nbllm:{name}", value=value) for name, value in counters.items()),
+            *(Gauge(name=f"nbllm:{name}", value=value) for name, value in gauges.items()),
+            stats.first_token.histogram("nbllm:time_to_first_token_seconds"),
+            stats.whole.histogram("nbllm:e2e_request_latency_seconds"),
+        ]
 
     def info(self) -> ModelInfo:
         """What is loaded and how, with the engine's present state."""
@@ -288,13 +347,39 @@ class LLM:
         if self._closed:
             raise ClosedError(f"{self.name!r} was closed; load it again")
 
-    def _render(self, messages: Sequence[Any], template: Any = None, **options: Any) -> Prompt:
+    def _any(self, prompts_or_messages: Any) -> list[Prompt]:
+        """Prompts, whether they came as such or as conversations."""
+        if conversations_in(prompts_or_messages) is None:
+            return as_prompts(prompts_or_messages)
+        return self._conversations(prompts_or_messages)
+
+    def _conversations(
+        self,
+        messages: Any,
+        template: str | Path | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **options: Any,
+    ) -> list[Prompt]:
+        """The rendered prompt of one conversation or each of a list."""
+        conversations = conversations_in(messages)
+        if conversations is None:
+            if isinstance(messages, Sequence) and not messages:
+                return []
+            raise PromptError(
+                "chat takes a list of messages with 'role' and 'content', or a list of those"
+            )
         source = chats.find_template(
-            self.tokenizer, template, self._chat_template, tools=bool(options.get("tools"))
+            self.tokenizer, template, self._chat_template, tools=bool(tools)
         )
-        text = chats.render(self.tokenizer, messages, source, **options)
+        texts = [
+            chats.render(self.tokenizer, each, source, tools=tools, **options)
+            for each in conversations
+        ]
         # the template writes its own BOS
-        return Prompt(text=text, token_ids=self.tokenizer.encode(text, add_special_tokens=False))
+        return [
+            Prompt(text=t, token_ids=self.tokenizer.encode(t, add_special_tokens=False))
+            for t in texts
+        ]
 
     def _jobs(self, prompts: list[Prompt], params: Any, priority: Any = None) -> list[Job]:
         """Requests for every prompt, all checked before any is added."""
@@ -371,22 +456,49 @@ class LLM:
             pending = list(jobs)
             while pending:
                 if pending[-1].finished:
-                    pending.pop()
+                    pending.pop().check()
                     bar.update()
                 else:
-                    self.engine.step()
+                    pending[-1].mark()
+                    self.engine.step(unless=pending[-1].moved)
         return [job.output() for job in jobs]
 
-    def _stream(self, jobs: list[Job]) -> Generator[RequestOutput, None, None]:
+    def _steps(self, jobs: list[Job]) -> Generator[list[RequestOutput], None, None]:
+        """Step until the jobs are finished; yields, after every step, what there is to report."""
         with _Owned(self.engine, jobs) as owned:
             owned.start()
+            yield []  # tasks that begin together get into the same first step
             pending = jobs
             while pending:
-                self.engine.step()
-                for job in pending:
-                    if job.advanced() and (output := job.report()):
-                        yield output
-                pending = [job for job in pending if not job.finished]
+                self.engine.step(unless=lambda: any(job.news for job in pending))  # noqa: B023
+                yield [output for job in pending if (output := job.check().report())]
+                pending = [job for job in pending if not job.over]
+
+    def _stream(self, jobs: list[Job]) -> Generator[RequestOutput, None, None]:
+        with closing(self._steps(jobs)) as steps:
+            for outputs in steps:
+                yield from outputs
+
+    async def _astream(self, jobs: list[Job]) -> AsyncGenerator[RequestOutput, None]:
+        with closing(self._steps(jobs)) as steps:
+            for outputs in steps:
+                for output in outputs:
+                    yield output
+                await asyncio.sleep(0)  # the event loop has a turn after every step
+
+    async def _afinish(self, jobs: list[Job]) -> list[RequestOutput]:
+        with _Owned(self.engine, jobs) as owned:
+            owned.start()
+            await asyncio.sleep(0)
+            pending = list(jobs)
+            while pending:
+                if pending[-1].finished:
+                    pending.pop().check()
+                else:
+                    self.engine.step(unless=pending[-1].moved)
+                    pending[-1].mark()
+                    await asyncio.sleep(0)
+        return [job.output() for job in jobs]
 
 
 class _Bar(tqdm):

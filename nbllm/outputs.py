@@ -94,3 +94,32 @@ class ModelInfo:
     revision: str | None
     chat_template_hash: str | None
     versions: dict[str, str]
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class Counter:
+    """A metric that only grows."""
+
+    name: str
+    value: int
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class Gauge:
+    """A metric as it is at this moment."""
+
+    name: str
+    value: float
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class Histogram:
+    """Durations in seconds; `buckets` counts those at most as long as each bound."""
+
+    name: str
+    count: int
+    sum: float
+    buckets: dict[str, int]
+
+
+Metric = Counter | Gauge | Histogram

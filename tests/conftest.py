@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from tiny_models import write_llama
+from tiny_models import write_model
 
 # the models are tiny: a second thread only waits for the first, and starves where cores are shared
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,7 +31,7 @@ def pytest_sessionfinish(session, exitstatus):
 def llama(tmp_path_factory):
     """(folder, transformers model) of a tiny random Llama."""
     folder = tmp_path_factory.mktemp("llama")
-    return folder, write_llama(folder)
+    return folder, write_model("llama", folder)
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +74,6 @@ def ascii_llm(tmp_path_factory):
     from nbllm import LLM
 
     folder = tmp_path_factory.mktemp("ascii")
-    write_llama(folder, ascii_only=True, bos_token_id=95, eos_token_id=96)
+    write_model("llama", folder, ascii_only=True, bos_token_id=95, eos_token_id=96)
     with LLM(folder) as llm:
         yield llm

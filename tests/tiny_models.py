@@ -37,32 +37,38 @@ def write_tokenizer(folder: Path, *, ascii_only: bool = False) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
-def write_llama(folder: Path, *, seed: int = 0, std: float = 0.2, ascii_only=False, **changes):
-    """A random two-layer Llama in `folder`; returns the transformers model it was saved from."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+COMMON = {
+    "hidden_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 256,
+    "bos_token_id": BYTES,
+    "eos_token_id": BYTES + 1,
+    "tie_word_embeddings": False,
+}
+GROUPED = {**COMMON, "intermediate_size": 64, "num_key_value_heads": 2, "head_dim": 12}
+KINDS = {
+    "llama": ("LlamaConfig", "LlamaForCausalLM", GROUPED),
+    "qwen3": ("Qwen3Config", "Qwen3ForCausalLM", GROUPED),
+    "opt": ("OPTConfig", "OPTForCausalLM", {**COMMON, "ffn_dim": 64, "word_embed_proj_dim": 48}),
+}
 
-    config = LlamaConfig(
-        **{
-            "vocab_size": PRINTABLE + len(SPECIALS) if ascii_only else VOCAB,
-            "hidden_size": 48,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "head_dim": 12,
-            "max_position_embeddings": 256,
-            "bos_token_id": BYTES,
-            "eos_token_id": BYTES + 1,
-            "tie_word_embeddings": False,
-            **changes,
-        }
-    )
+
+def write_model(
+    kind: str, folder: Path, *, seed: int = 0, std: float = 0.2, ascii_only=False, **changes
+):
+    """A random two-layer model in `folder`; returns the transformers model it was saved from."""
+    import torch
+    import transformers
+
+    config_name, model_name, shape = KINDS[kind]
+    vocab = PRINTABLE + len(SPECIALS) if ascii_only else VOCAB
+    config = getattr(transformers, config_name)(**{"vocab_size": vocab, **shape, **changes})
     generator = torch.Generator().manual_seed(seed)
-    model = LlamaForCausalLM(config).eval().float()
+    model = getattr(transformers, model_name)(config).eval().float()
     for name, p in model.named_parameters():
         # norms near one, everything else wide enough that the argmax is never a near-tie
-        mean = 1.0 if "norm" in name else 0.0
+        mean = 1.0 if "norm" in name and name.endswith("weight") else 0.0
         p.data.normal_(mean, std, generator=generator)
     model.tie_weights()
     model.save_pretrained(folder)

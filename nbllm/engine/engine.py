@@ -11,12 +11,16 @@ derived is built again and at most one step's work is repeated.
 from __future__ import annotations
 
 import time
+import traceback
 from collections import deque
+from collections.abc import Callable
+from typing import NoReturn
 
 from .request import Request
 from .runner import Runner
 from .sampler import Samples
 from .scheduler import Plan, Scheduler
+from .stats import Stats
 from .stops import stop_of
 from .turns import Turns
 
@@ -31,6 +35,7 @@ class Engine:
         self._turns = Turns()
         self._whole = True  # the last step ran to its end
         self._watched: dict[str, Request] = {}  # those with stop strings
+        self.stats = Stats()
 
     @property
     def num_unfinished(self) -> int:
@@ -46,12 +51,18 @@ class Engine:
         """End a request with finish_reason "abort" before the next step computes. Never waits."""
         self._inbox.append(("abort", request))
 
-    def step(self) -> None:
-        """Advance every running request by one token, or a part of its prompt."""
+    def step(self, unless: Callable[[], bool] | None = None) -> None:
+        """Advance every running request by one token, or a part of its prompt.
+
+        Other waiters may step while this one waits for its turn; `unless` is asked when the turn has
+        come, and True leaves the step to the next. So nobody steps past their own unread news.
+        """
         with self._turns:
+            if unless is not None and unless():
+                return
             self._prepare()
             if plan := self.scheduler.schedule():
-                self._collect(plan, self.runner.run(plan))
+                self._run(plan)
             self._whole = True
 
     def settle(self) -> None:
@@ -93,6 +104,31 @@ class Engine:
             self._watched[request.id] = request
         self.scheduler.add(request)
 
+    def _run(self, plan: Plan) -> None:
+        begin = time.perf_counter()
+        try:
+            samples = self.runner.run(plan)
+        except Exception as error:
+            self._isolate(plan, error)
+        else:
+            self._collect(plan, samples)
+            self.stats.step(len(plan.sampled), time.perf_counter() - begin)
+
+    def _isolate(self, plan: Plan, error: Exception) -> None:
+        """A step failed: run its requests one by one, and end those that fail alone."""
+        parts = plan.parts()
+        for part in parts:
+            try:
+                samples = self.runner.run(part) if len(parts) > 1 else _reraise(error)
+            except Exception as own:
+                # the traceback keeps its lines, but not the tensors of the model's frames
+                traceback.clear_frames(own.__traceback__)
+                [request] = part.requests
+                request.error = own
+                self._end(request, "abort")
+            else:
+                self._collect(part, samples)
+
     def _collect(self, plan: Plan, samples: Samples | None) -> None:
         """Give every sampled request its token, then end those that are done."""
         if samples is not None:
@@ -117,6 +153,7 @@ class Engine:
         request.stop_reason, request.finish_time = stop_reason, time.time()
         request.finish_reason = reason  # from here on it has ended, even if the rest is interrupted
         if request.id in self.live:
+            self.stats.ended(request)
             self.scheduler.remove(request)
             self._forget(request)
 
@@ -136,3 +173,7 @@ class Engine:
                 self._forget(request)
         self._watched = {r.id: r for r in self.live.values() if r.params.stop}
         self.scheduler.rebuild(self.live.values())
+
+
+def _reraise(error: Exception) -> NoReturn:
+    raise error

@@ -12,6 +12,25 @@ from .stops import output_text
 from .text import Tokenizer
 
 
+@dataclass(slots=True, kw_only=True, frozen=True)
+class Snapshot:
+    """A request at one moment."""
+
+    ids: list[int] = field(default_factory=list)
+    text: str = ""
+    finish_reason: str | None = None
+    stop_reason: int | str | None = None
+
+    @classmethod
+    def of(cls, request: Request) -> Snapshot:
+        # the reason is read first: once it is there, nothing else changes
+        reason = request.finish_reason
+        stop = request.stop_reason if reason else None
+        ids = request.output_ids
+        text = output_text(request, ids, reason, stop)
+        return cls(ids=ids, text=text, finish_reason=reason, stop_reason=stop)
+
+
 @dataclass(slots=True, kw_only=True)
 class Job:
     """The completions of one prompt, reported together."""
@@ -20,56 +39,80 @@ class Job:
     prompt: str | None
     requests: list[Request]
     tokenizer: Tokenizer
-    seen: list[tuple[int, bool]] = field(default_factory=list)  # tokens, finished: when last asked
-    told: list[tuple[int, int]] = field(default_factory=list)  # tokens, characters: already yielded
+    told: list[Snapshot] = field(default_factory=list)  # what the latest report knew
+    positions: list[list[dict[int, Logprob]]] = field(default_factory=list)  # made so far
+    marked: int = 0
+    over: bool = False  # the latest report was the last
 
     @property
     def finished(self) -> bool:
         return all(r.finished for r in self.requests)
 
-    def advanced(self) -> bool:
-        """Whether anything is new since the last call."""
-        now = [(r.num_output, r.finished) for r in self.requests]
-        before, self.seen = self.seen or [(0, False)] * len(now), now
-        return now != before
+    def check(self) -> Job:
+        """Itself; raises what ended one of its requests, if that was an error."""
+        for request in self.requests:
+            if request.error is not None:
+                raise request.error
+        return self
+
+    @property
+    def news(self) -> bool:
+        """Whether `report` would find something that the latest one did not."""
+        if not self.told:
+            return any(r.num_output or r.finished for r in self.requests)
+        return any(
+            r.finish_reason != s.finish_reason or r.num_output != len(s.ids)
+            for r, s in zip(self.requests, self.told, strict=True)
+        )
+
+    def mark(self) -> None:
+        """Remember how far it is, for `moved`."""
+        self.marked = sum(r.num_output for r in self.requests)
+
+    def moved(self) -> bool:
+        """Whether it has advanced since the latest `mark`."""
+        return self.finished or sum(r.num_output for r in self.requests) != self.marked
 
     def output(self) -> RequestOutput:
         """Everything so far."""
-        return self._output([self._completion(i, 0, 0) for i in range(len(self.requests))])
+        return self._output([Snapshot.of(r) for r in self.requests])
 
     def report(self) -> RequestOutput | None:
-        """What the request's `output_kind` says to yield now; None: nothing."""
+        """What the requests' `output_kind` says to yield now; None: nothing new.
+
+        A step in another thread may add to the requests meanwhile: each is read once, and the last
+        report is the one that found all of them finished.
+        """
+        now = [Snapshot.of(r) for r in self.requests]
+        before, self.told = self.told or [Snapshot()] * len(now), now
+        self.over = all(s.finish_reason for s in now)
         kind = self.requests[0].params.output_kind
-        if kind is RequestOutputKind.FINAL_ONLY and not self.finished:
+        if kind is RequestOutputKind.FINAL_ONLY:
+            return self._output(now) if self.over else None
+        if now == before:
             return None
-        return self._delta() if kind is RequestOutputKind.DELTA else self.output()
+        return self._output(now, before if kind is RequestOutputKind.DELTA else None)
 
-    def _delta(self) -> RequestOutput:
-        before = self.told or [(0, 0)] * len(self.requests)
-        new = [self._completion(i, *before[i]) for i in range(len(self.requests))]
-        self.told = [
-            (tokens + len(c.token_ids), characters + len(c.text))
-            for (tokens, characters), c in zip(before, new, strict=True)
-        ]
-        return self._output(new)
-
-    def _completion(self, index: int, tokens: int, characters: int) -> CompletionOutput:
-        """One completion without its first `tokens` and `characters`."""
-        r = self.requests[index]
-        ids = r.output_ids  # a copy: a step in another thread may add to the request meanwhile
-        logprobs = r.logprobs[: len(ids)]
+    def _completion(self, index: int, now: Snapshot, before: Snapshot) -> CompletionOutput:
+        """One completion, without what `before` had of it."""
+        r, known = self.requests[index], len(before.ids)
+        wanted = r.params.logprobs is not None
         return CompletionOutput(
             index=index,
-            text=output_text(r, ids)[characters:],
-            token_ids=ids[tokens:],
-            cumulative_logprob=sum(logprobs),
-            logprobs=self._logprobs(r, ids, tokens) if r.params.logprobs is not None else None,
-            finish_reason=r.finish_reason,
-            stop_reason=r.stop_reason,
+            text=now.text[len(before.text) :],
+            token_ids=now.ids[known:],
+            cumulative_logprob=sum(r.logprobs[: len(now.ids)]),
+            logprobs=self._logprobs(index, now.ids, known) if wanted else None,
+            finish_reason=now.finish_reason,
+            stop_reason=now.stop_reason,
         )
 
-    def _logprobs(self, r: Request, ids: list[int], begin: int) -> list[dict[int, Logprob]]:
-        return [self._position(r, i, ids[i]) for i in range(begin, len(ids))]
+    def _logprobs(self, index: int, ids: list[int], begin: int) -> list[dict[int, Logprob]]:
+        # a position never changes, so a stream makes each once
+        self.positions = self.positions or [[] for _ in self.requests]
+        known, r = self.positions[index], self.requests[index]
+        known += [self._position(r, i, ids[i]) for i in range(len(known), len(ids))]
+        return known[begin : len(ids)]
 
     def _position(self, r: Request, i: int, token: int) -> dict[int, Logprob]:
         """The sampled token first, then the likeliest."""
@@ -84,14 +127,17 @@ class Job:
         text = self.tokenizer.decode([token], skip_special_tokens=False)
         return Logprob(logprob=logprob, rank=rank, decoded_token=text)
 
-    def _output(self, completions: list[CompletionOutput]) -> RequestOutput:
-        first = self.requests[0]
+    def _output(self, now: list[Snapshot], before: list[Snapshot] | None = None) -> RequestOutput:
+        first, nothing = self.requests[0], [Snapshot()] * len(now)
         return RequestOutput(
             request_id=self.id,
             prompt=self.prompt,
             prompt_token_ids=first.tokens[: first.num_prompt],
-            outputs=completions,
-            finished=all(c.finish_reason is not None for c in completions),
+            outputs=[
+                self._completion(i, *pair)
+                for i, pair in enumerate(zip(now, before or nothing, strict=True))
+            ],
+            finished=all(s.finish_reason for s in now),
             metrics=self._metrics(),
             num_cached_tokens=first.num_reused or 0,
         )

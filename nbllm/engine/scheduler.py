@@ -39,6 +39,28 @@ class Plan:
         """The rows of `sampled`."""
         return np.append(self.rows, [r.row for r in self.completing]).astype(np.int64)
 
+    @property
+    def requests(self) -> list[Request]:
+        """Everybody in the step."""
+        return self.decoding + [request for request, _, _ in self.chunks]
+
+    def parts(self) -> list[Plan]:
+        """The same work, one request at a time."""
+        alone = [
+            Plan(rows=self.rows[i : i + 1], decoding=[r], chunks=[], completing=[])
+            for i, r in enumerate(self.decoding)
+        ]
+        none = np.zeros(0, np.int64)
+        return alone + [
+            Plan(
+                rows=none,
+                decoding=[],
+                chunks=[c],
+                completing=[r for r in self.completing if r is c[0]],
+            )
+            for c in self.chunks
+        ]
+
     def __bool__(self) -> bool:
         return bool(self.decoding or self.chunks)
 

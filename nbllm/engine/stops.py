@@ -40,8 +40,10 @@ def _find(text: str, stop: str, begin: int) -> int:
     return text.find(stop, max(0, begin - len(stop) + 1))
 
 
-def output_text(request: Request, ids: list[int]) -> str:
-    """The text of the generated `ids`, cut where the request stopped.
+def output_text(
+    request: Request, ids: list[int], reason: str | None, stop: int | str | None
+) -> str:
+    """The text of the generated `ids`, cut where (finish_reason, stop_reason) say it stopped.
 
     While it runs, a tail that may become a stop string is held back, so that text once shown never
     shrinks.
@@ -49,18 +51,16 @@ def output_text(request: Request, ids: list[int]) -> str:
     text, params = request.text, request.params
     if text is None:
         return ""
-    if isinstance(request.stop_reason, str):
-        at, stop = find_stop(request) or (None, "")
+    if isinstance(stop, str):
+        at, _ = find_stop(request) or (None, "")
         keep = len(stop) if params.include_stop_str_in_output else 0
         return text.sofar(ids)[: None if at is None else at + keep]
-    if request.finish_reason == "stop" and not params.include_stop_str_in_output:
+    if reason == "stop" and not params.include_stop_str_in_output:
         ids = ids[:-1]  # the token that stopped it is no text
-    if request.finished:
+    if reason:
         return text.whole(ids)
     sure = text.sofar(ids)
-    return sure[
-        : len(sure) - max((_overlap(sure, stop) for stop in params.stop_strings), default=0)
-    ]
+    return sure[: len(sure) - max((_overlap(sure, s) for s in params.stop_strings), default=0)]
 
 
 def _overlap(text: str, stop: str) -> int:

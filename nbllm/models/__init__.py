@@ -2,4 +2,6 @@
 
 MODELS = {
     "LlamaForCausalLM": "nbllm.models.llama:LlamaForCausalLM",
+    "OPTForCausalLM": "nbllm.models.opt:OPTForCausalLM",
+    "Qwen3ForCausalLM": "nbllm.models.qwen3:Qwen3ForCausalLM",
 }

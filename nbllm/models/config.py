@@ -21,13 +21,16 @@ class ModelConfig:
     intermediate_size: int
     vocab_size: int
     max_length: int
-    norm_eps: float
     rope_theta: float
     tie_embeddings: bool
-    attention_bias: bool
-    mlp_bias: bool
     dtype: str | None
     eos_token_ids: tuple[int, ...]
+    raw: dict[str, Any]  # everything else that one architecture or another reads
+
+    @property
+    def norm_eps(self) -> float:
+        """What RMSNorm adds to the mean square."""
+        return self.raw.get("rms_norm_eps", 1e-6)
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> ModelConfig:
@@ -41,16 +44,14 @@ class ModelConfig:
                 num_kv_heads=config.get("num_key_value_heads") or heads,
                 head_dim=config.get("head_dim") or config["hidden_size"] // heads,
                 hidden_size=config["hidden_size"],
-                intermediate_size=config["intermediate_size"],
+                intermediate_size=config.get("intermediate_size") or config["ffn_dim"],
                 vocab_size=config["vocab_size"],
                 max_length=config["max_position_embeddings"],
-                norm_eps=config.get("rms_norm_eps", 1e-6),
                 rope_theta=_rope_theta(config),
                 tie_embeddings=config.get("tie_word_embeddings", False),
-                attention_bias=config.get("attention_bias", False),
-                mlp_bias=config.get("mlp_bias", False),
                 dtype=config.get("dtype") or config.get("torch_dtype"),
                 eos_token_ids=as_ids(config.get("eos_token_id")),
+                raw=config,
             )
         except KeyError as error:
             raise ModelError(f"config.json lacks {error.args[0]!r}") from None

@@ -55,6 +55,17 @@ class RMSNorm(nn.Module):
         return add_rms_norm(x, residual, self.weight, self.eps)
 
 
+class LayerNorm(nn.Module):
+    """Layer norm with weight and bias."""
+
+    def __init__(self, size: int, eps: float = 1e-5):
+        super().__init__()
+        self.weight, self.bias, self.eps = empty(size), empty(size), eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
 class PagedAttention(nn.Module):
     """Writes the new keys and values to their pages, then attends over all of a request's."""
 

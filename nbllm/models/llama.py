@@ -17,31 +17,40 @@ from .layers import Embedding, Linear, PagedAttention, RMSNorm
 class SelfAttention(nn.Module):
     def __init__(self, c: ModelConfig, layer: int):
         super().__init__()
+        bias = c.raw.get("attention_bias", False)
         self.heads = [c.num_heads, c.num_kv_heads, c.num_kv_heads]
-        self.qkv_proj = Linear(c.hidden_size, sum(self.heads) * c.head_dim, c.attention_bias)
-        self.o_proj = Linear(c.num_heads * c.head_dim, c.hidden_size, c.attention_bias)
+        self.qkv_proj = Linear(c.hidden_size, sum(self.heads) * c.head_dim, bias)
+        self.o_proj = Linear(c.num_heads * c.head_dim, c.hidden_size, bias)
         self.attend = PagedAttention(layer, c.head_dim)
 
     def forward(self, x: Tensor, cos_sin: Tensor, batch: Batch) -> Tensor:
-        q, k, v = self.qkv_proj(x).unflatten(-1, (sum(self.heads), -1)).split(self.heads, 1)
+        q, k, v = self.split(self.qkv_proj(x))
         return self.o_proj(self.attend(rope(q, cos_sin), rope(k, cos_sin), v, batch))
+
+    def split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[T, (H + 2 K) * D] -> [T, H, D], [T, K, D], [T, K, D]."""
+        q, k, v = qkv.unflatten(-1, (sum(self.heads), -1)).split(self.heads, 1)
+        return q, k, v
 
 
 class MLP(nn.Module):
     def __init__(self, c: ModelConfig):
         super().__init__()
-        self.gate_up_proj = Linear(c.hidden_size, 2 * c.intermediate_size, c.mlp_bias)
-        self.down_proj = Linear(c.intermediate_size, c.hidden_size, c.mlp_bias)
+        bias = c.raw.get("mlp_bias", False)
+        self.gate_up_proj = Linear(c.hidden_size, 2 * c.intermediate_size, bias)
+        self.down_proj = Linear(c.intermediate_size, c.hidden_size, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down_proj(silu_mul(self.gate_up_proj(x)))
 
 
 class Layer(nn.Module):
+    Attention = SelfAttention
+
     def __init__(self, c: ModelConfig, layer: int):
         super().__init__()
         self.input_layernorm = RMSNorm(c.hidden_size, c.norm_eps)
-        self.self_attn = SelfAttention(c, layer)
+        self.self_attn = self.Attention(c, layer)
         self.post_attention_layernorm = RMSNorm(c.hidden_size, c.norm_eps)
         self.mlp = MLP(c)
 
@@ -54,10 +63,10 @@ class Layer(nn.Module):
 class Decoder(nn.Module):
     cos_sin: Tensor  # [max_length, D]
 
-    def __init__(self, c: ModelConfig):
+    def __init__(self, c: ModelConfig, layer: type[Layer]):
         super().__init__()
         self.embed_tokens = Embedding(c.vocab_size, c.hidden_size)
-        self.layers = nn.ModuleList(Layer(c, i) for i in range(c.num_layers))
+        self.layers = nn.ModuleList(layer(c, i) for i in range(c.num_layers))
         self.norm = RMSNorm(c.hidden_size, c.norm_eps)
         cos_sin = rope_table(c.head_dim, c.max_length, c.rope_theta, device="cpu")
         self.register_buffer("cos_sin", cos_sin, persistent=False)
@@ -74,11 +83,12 @@ class Decoder(nn.Module):
 
 
 class LlamaForCausalLM(nn.Module):
+    Layer = Layer
     FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
 
     def __init__(self, c: ModelConfig):
         super().__init__()
-        self.model = Decoder(c)
+        self.model = Decoder(c, self.Layer)
         self.lm_head = Linear(c.hidden_size, c.vocab_size, bias=False)
         if c.tie_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight

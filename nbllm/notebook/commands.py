@@ -81,10 +81,10 @@ def _details(info: ModelInfo) -> str:
         "weights": _bytes(info.weight_bytes),
         "KV cache": f"{_bytes(info.kv_bytes)}, {used:,} of {info.num_pages:,} pages in use",
         "requests": f"{info.num_running} running, {info.num_waiting} waiting",
-        "code": info.implementation,
+        "implementation": info.implementation,
         "from": info.path,
     }
-    return "\n".join(f"    {label:<9} {value}" for label, value in rows.items())
+    return "\n".join(f"    {label:<15} {value}" for label, value in rows.items())
 
 
 def _bytes(count: int) -> str:

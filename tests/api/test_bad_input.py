@@ -84,7 +84,7 @@ def test_broken_tokenizers(folder):
 
 
 def test_sharded_and_tied_checkpoints_load(llama, tmp_path, reference):
-    from tiny_models import write_llama
+    from tiny_models import write_model
 
     llama[1].save_pretrained(tmp_path / "sharded", max_shard_size="100KB")
     shutil.copy(llama[0] / "tokenizer.json", tmp_path / "sharded")
@@ -93,7 +93,7 @@ def test_sharded_and_tied_checkpoints_load(llama, tmp_path, reference):
     with LLM(tmp_path / "sharded") as llm:
         out = llm.generate([1, 2, 3], greedy, use_tqdm=False)
         assert out[0].outputs[0].token_ids == reference([1, 2, 3], 8)
-    tied = write_llama(
+    tied = write_model("llama", 
         tmp_path / "tied", tie_word_embeddings=True, attention_bias=True, mlp_bias=True
     )
     with LLM(tmp_path / "tied") as llm:

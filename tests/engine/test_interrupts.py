@@ -7,13 +7,16 @@ import pytest
 
 from nbllm import SamplingParams
 from nbllm.engine import engine as engine_module
-from nbllm.engine import pages, request, rows, scheduler
+from nbllm.engine import pages, request, rows, runner, sampler, scheduler, stats, stops
 from nbllm.engine.turns import Turns
 from nbllm.errors import GenerationInterrupted
 from nbllm.prompts import as_prompts
 
 GREEDY = SamplingParams(temperature=0, max_tokens=6, ignore_eos=True)
-FILES = {m.__file__ for m in (engine_module, scheduler, pages, rows, request)}
+FILES = {
+    m.__file__
+    for m in (engine_module, scheduler, pages, rows, request, runner, sampler, stats, stops)
+}
 
 
 class InterruptAtLine:

@@ -143,7 +143,7 @@ def test_another_loaded_model(run, llm, capsys):
 
 def test_status_and_unload(run, llm, capsys):
     run("%nbllm status")
-    assert "KV cache  16.0 MiB, 4 of 64 pages in use" in capsys.readouterr().out
+    assert "KV cache        16.0 MiB, 4 of 64 pages in use" in capsys.readouterr().out
     run("%nbllm unload")
     assert llm.closed
     run("%nbllm status")

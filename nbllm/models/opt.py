@@ -1,0 +1,89 @@
+"""OPT: learned positions, LayerNorm, ReLU, biases everywhere (Zhang et al. 2022).
+
+The 350M model differs from the others: it normalises after each block, and projects its narrow
+embeddings in and out. Shapes as in llama.py.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .batch import Batch
+from .config import ModelConfig
+from .layers import Embedding, LayerNorm, Linear, PagedAttention
+
+POSITION_OFFSET = 2
+"""The first rows of the position table are not used."""
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, c: ModelConfig, layer: int):
+        super().__init__()
+        size, bias = c.hidden_size, c.raw.get("enable_bias", True)
+        self.num_heads = c.num_heads
+        self.qkv_proj = Linear(size, 3 * size, bias)
+        self.out_proj = Linear(size, size, bias)
+        self.attend = PagedAttention(layer, c.head_dim)
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        q, k, v = self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1)).unbind(1)  # [T, H, D]
+        return self.out_proj(self.attend(q, k, v, batch))
+
+
+class Layer(nn.Module):
+    def __init__(self, c: ModelConfig, layer: int):
+        super().__init__()
+        bias = c.raw.get("enable_bias", True)
+        self.norm_first = c.raw.get("do_layer_norm_before", True)
+        self.self_attn = SelfAttention(c, layer)
+        self.self_attn_layer_norm = LayerNorm(c.hidden_size)
+        self.fc1 = Linear(c.hidden_size, c.intermediate_size, bias)
+        self.fc2 = Linear(c.intermediate_size, c.hidden_size, bias)
+        self.final_layer_norm = LayerNorm(c.hidden_size)
+
+    def mlp(self, x: Tensor) -> Tensor:
+        return self.fc2(F.relu(self.fc1(x)))
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        if self.norm_first:
+            x = x + self.self_attn(self.self_attn_layer_norm(x), batch)
+            return x + self.mlp(self.final_layer_norm(x))
+        x = self.self_attn_layer_norm(x + self.self_attn(x, batch))
+        return self.final_layer_norm(x + self.mlp(x))
+
+
+class Decoder(nn.Module):
+    def __init__(self, c: ModelConfig):
+        super().__init__()
+        narrow = c.raw.get("word_embed_proj_dim", c.hidden_size)
+        wide, norm_first = c.hidden_size, c.raw.get("do_layer_norm_before", True)
+        self.embed_tokens = Embedding(c.vocab_size, narrow)
+        self.embed_positions = Embedding(c.max_length + POSITION_OFFSET, wide)
+        self.project_in = Linear(narrow, wide) if narrow != wide else nn.Identity()
+        self.project_out = Linear(wide, narrow) if narrow != wide else nn.Identity()
+        self.layers = nn.ModuleList(Layer(c, i) for i in range(c.num_layers))
+        last = norm_first and not c.raw.get("_remove_final_layer_norm", False)
+        self.final_layer_norm = LayerNorm(wide) if last else nn.Identity()
+
+    def forward(self, batch: Batch) -> Tensor:  # [R, narrow]
+        x = self.project_in(self.embed_tokens(batch.ids))
+        x = x + self.embed_positions(batch.positions + POSITION_OFFSET)
+        for layer in self.layers:
+            x = layer(x, batch)
+        if batch.last is not None:
+            x = x[batch.last]
+        return self.project_out(self.final_layer_norm(x))
+
+
+class OPTForCausalLM(nn.Module):
+    FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj")}
+
+    def __init__(self, c: ModelConfig):
+        super().__init__()
+        self.model = nn.ModuleDict({"decoder": Decoder(c)})
+        self.lm_head = Linear(c.raw.get("word_embed_proj_dim", c.hidden_size), c.vocab_size)
+        if c.tie_embeddings:
+            self.lm_head.weight = self.model["decoder"].embed_tokens.weight
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits [R, V] of the tokens that `batch.last` names."""
+        return self.lm_head(self.model["decoder"](batch))
