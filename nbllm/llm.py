@@ -142,6 +142,7 @@ class LLM:
             raise ParamError(
                 f"load_format must be 'auto', 'safetensors' or 'dummy', got {load_format!r}"
             )
+        load.ready(network)
         self._dummy = load_format == "dummy"
         self._num_parameters = sum(p.numel() for p in network.parameters())
         self.engine, self.max_model_len = new_engine(

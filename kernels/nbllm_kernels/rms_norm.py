@@ -12,8 +12,7 @@ from torch import Tensor
 
 def rms_norm_ref(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """x [..., N], weight [N] -> [..., N]; the statistics are float32 whatever the dtype."""
-    y = F.rms_norm(x.float(), weight.shape, None, eps)
-    return (y * weight.float()).to(x.dtype)
+    return F.rms_norm(x.float(), weight.shape, weight.float(), eps).to(x.dtype)
 
 
 def add_rms_norm_ref(

@@ -19,7 +19,11 @@ def rope_ref(x: Tensor, cos_sin: Tensor) -> Tensor:
     """Rotate x [T, H, D] by cos_sin [T, D]: one row of `rope_table` for each token."""
     cos, sin = cos_sin[:, None].chunk(2, -1)  # [T, 1, D / 2]
     a, b = x.float().chunk(2, -1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).to(x.dtype)
+    y = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+    left, right = y.chunk(2, -1)
+    torch.mul(a, cos, out=left).addcmul_(b, sin, value=-1)
+    torch.mul(b, cos, out=right).addcmul_(a, sin)
+    return y.to(x.dtype)
 
 
 rope = rope_ref

@@ -132,9 +132,7 @@ class Engine:
     def _collect(self, plan: Plan, samples: Samples | None) -> None:
         """Give every sampled request its token, then end those that are done."""
         if samples is not None:
-            tokens, logprobs = samples.tokens.tolist(), samples.logprobs.tolist()
-            for i, request in enumerate(plan.sampled):
-                request.append(tokens[i], logprobs[i], samples.tops.get(i))
+            self._append(plan.sampled, samples)
         for request, _, stop in plan.chunks:
             self.scheduler.computed(request, stop)
         for request in plan.completing:
@@ -142,10 +140,19 @@ class Engine:
             self.scheduler.decode(request)
         if samples is not None:
             ended = self.scheduler.rows.advance(plan.sampled_rows, samples.tokens)
-            suspects = [plan.sampled[i] for i in ended.nonzero()[0]]
-            for request in {*suspects, *self._watched.values()}:
+            sampled = plan.sampled
+            for request in {*(sampled[i] for i in ended), *self._watched.values()}:
                 if stop := stop_of(request):
                     self._end(request, *stop)
+
+    def _append(self, requests: list[Request], samples: Samples) -> None:
+        """The one loop over all rows of a step; see `Request` for why the token comes last."""
+        for i, top in samples.tops.items():
+            requests[i].top_logprobs.append(top)
+        new = zip(requests, samples.tokens.tolist(), samples.logprobs.tolist(), strict=True)
+        for request, token, logprob in new:
+            request.logprobs.append(logprob)
+            request.tokens.append(token)
 
     def _end(self, request: Request, reason: str, stop_reason: int | str | None = None) -> None:
         if request.finished:

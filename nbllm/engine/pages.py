@@ -53,7 +53,8 @@ class PagePool:
         taken = []
         for _ in range(count):
             page = next(iter(self.free))
-            self._forget_block(page)
+            if page in self._key_of:
+                self._forget_block(page)
             del self.free[page]
             self.refs[page] = 1
             taken.append(page)

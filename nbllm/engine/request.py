@@ -29,7 +29,11 @@ class TopLogprobs:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Request:
-    """A sequence of tokens that grows. `tokens` is the truth; everything else can be rebuilt."""
+    """A sequence of tokens that grows. `tokens` is the truth; everything else can be rebuilt.
+
+    A step appends to `top_logprobs`, then `logprobs`, then `tokens`: until the token is there,
+    nothing has happened.
+    """
 
     id: str
     tokens: list[int]  # the prompt, then everything generated
@@ -86,15 +90,8 @@ class Request:
         """Who is served first: lower priority, then earlier arrival."""
         return self.priority, self.arrival
 
-    def append(self, token: int, logprob: float, top: TopLogprobs | None = None) -> None:
-        """Add a sampled token. The token comes last: until then nothing has happened."""
-        if top is not None:
-            self.top_logprobs.append(top)
-        self.logprobs.append(logprob)
-        self.tokens.append(token)
-
     def forget_partial(self) -> None:
-        """Undo an `append` that was interrupted before it reached the token."""
+        """Undo a step that was interrupted before it reached the token."""
         del self.logprobs[self.num_output :]
         del self.top_logprobs[self.num_output :]
 

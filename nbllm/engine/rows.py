@@ -19,7 +19,7 @@ NO_TOKEN = -1
 class Rows:
     """Arrays of max_rows rows; `active` lists those that decode, in the order of `decoding`."""
 
-    def __init__(self, max_rows: int, max_pages: int, max_stop_ids: int = 8):
+    def __init__(self, max_rows: int, max_pages: int, max_stop_ids: int = 2):
         self.max_rows = max_rows
         self.last = np.zeros(max_rows, np.int64)  # the newest token
         self.length = np.zeros(max_rows, np.int64)  # tokens, the newest included
@@ -27,7 +27,7 @@ class Rows:
         self.min_length = np.zeros(max_rows, np.int64)  # EOS and stop ids are masked below it
         self.capacity = np.zeros(max_rows, np.int64)  # tokens that its pages hold
         self.pages = np.zeros((max_rows, max_pages), np.int64)
-        self.stop_ids = np.full((max_rows, max_stop_ids), NO_TOKEN, np.int64)
+        self.stop_ids = np.full((max_stop_ids, max_rows), NO_TOKEN, np.int64)
         self.seed = np.zeros(max_rows, np.int64)
         self.temperature = np.zeros(max_rows, np.float32)  # 0: greedy
         self.top_p = np.ones(max_rows, np.float32)
@@ -52,13 +52,15 @@ class Rows:
         self.top_p[row], self.top_k[row] = params.top_p, max(params.top_k, 0)
         self.min_p[row] = params.min_p
         request.row = row
-        self.set_pages(request)
+        self.pages[row, : len(request.pages)] = request.pages
+        self.pages[row, len(request.pages) :] = 0
+        self.capacity[row] = len(request.pages) * PAGE_SIZE
 
-    def set_pages(self, request: Request) -> None:
-        """Follow a change of the request's page list."""
-        self.pages[request.row, : len(request.pages)] = request.pages
-        self.pages[request.row, len(request.pages) :] = 0
-        self.capacity[request.row] = len(request.pages) * PAGE_SIZE
+    def add_page(self, request: Request) -> None:
+        """Follow the request's page list, which has grown by one."""
+        row, count = request.row, len(request.pages)
+        self.pages[row, count - 1] = request.pages[-1]
+        self.capacity[row] = count * PAGE_SIZE
 
     def activate(self, request: Request) -> None:
         """From now on the request decodes one token a step."""
@@ -74,11 +76,13 @@ class Rows:
         self.free.append(request.row)
 
     def advance(self, rows: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        """Record one new token for each of `rows`; says which of them may have ended."""
-        self.last[rows] = tokens
-        self.length[rows] += 1
-        stopped = (self.stop_ids[rows] == tokens[:, None]).any(1)
-        return stopped | (self.length[rows] >= self.limit[rows])
+        """Record one new token for each of `rows`; the indices of those that may have ended."""
+        length = self.length[rows] + 1
+        self.last[rows], self.length[rows] = tokens, length
+        ended = length >= self.limit[rows]
+        for ids in self.stop_ids:  # one column a stop id
+            ended |= ids[rows] == tokens
+        return ended.nonzero()[0]
 
     def full(self) -> list[Request]:
         """Decoding requests whose newest token has no page yet."""
@@ -86,9 +90,9 @@ class Rows:
         return [self.decoding[i] for i in np.flatnonzero(short)]
 
     def _set_stop_ids(self, row: int, ids: list[int]) -> None:
-        width = self.stop_ids.shape[1]
-        if len(ids) > width:
-            more = np.full((self.max_rows, len(ids) - width), NO_TOKEN, np.int64)
-            self.stop_ids = np.concatenate([self.stop_ids, more], 1)
-        self.stop_ids[row] = NO_TOKEN
-        self.stop_ids[row, : len(ids)] = ids
+        lacking = len(ids) - len(self.stop_ids)
+        if lacking > 0:
+            more = np.full((lacking, self.max_rows), NO_TOKEN, np.int64)
+            self.stop_ids = np.concatenate([self.stop_ids, more])
+        self.stop_ids[:, row] = NO_TOKEN
+        self.stop_ids[: len(ids), row] = ids

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
+from contextlib import suppress
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -41,8 +44,8 @@ class Runner:
 
     def _batch(self, plan: Plan) -> Batch:
         rows, lengths = self.rows, self.rows.length[plan.rows]
-        width = pages_for(int(lengths.max())) if len(lengths) else 0
-        pages = rows.pages[plan.rows, :width]
+        longest = int(lengths.max(initial=0))
+        pages = rows.pages[plan.rows, : pages_for(longest)]
         ids, positions = [rows.last[plan.rows]], [lengths - 1]
         newest = rows.pages[plan.rows, (lengths - 1) // PAGE_SIZE]
         slots = [_slots(newest, lengths - 1)]
@@ -54,7 +57,7 @@ class Runner:
             positions.append(new)
             slots.append(_slots(table[new // PAGE_SIZE], new))
             chunk = slice(at, at := at + stop - start)
-            chunks.append(Chunk(tokens=chunk, pages=self._put(table), kv_len=stop))
+            chunks.append(Chunk(tokens=chunk, pages=self._put(table[None]), kv_len=stop))
             if stop == len(request.tokens):
                 last.append(at - 1)
         return Batch(
@@ -64,6 +67,7 @@ class Runner:
             kv=self.kv,
             pages=self._put(pages),
             kv_lens=self._put(lengths),
+            max_kv_len=longest,
             chunks=chunks,
             last=None if len(last) == at else self._put(np.array(last, np.int64)),
         )
@@ -83,6 +87,10 @@ def new_cache(
     shape = (num_pages, config.num_layers, 2, config.num_kv_heads, PAGE_SIZE, config.head_dim)
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
-    # calloc: memory that no page has touched yet costs nothing
-    flat = np.zeros(int(np.prod(shape)) * dtype.itemsize, np.uint8)
-    return torch.from_numpy(flat).view(dtype).view(shape)
+    # anonymous memory is zero and costs nothing until it is touched; huge pages, where there are
+    # any, since a step touches a few bytes in many places
+    memory = mmap.mmap(-1, int(np.prod(shape)) * dtype.itemsize)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=dtype).view(shape)

@@ -48,7 +48,7 @@ def mask_early_stops(logits: Tensor, rows: Rows, index: np.ndarray) -> Tensor:
         return logits
     logits = logits.clone()
     for i in early:
-        ids = rows.stop_ids[index[i]]
+        ids = rows.stop_ids[:, index[i]]
         logits[i, ids[(ids != NO_TOKEN) & (ids < logits.shape[1])]] = -torch.inf
     return logits
 

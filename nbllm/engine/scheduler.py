@@ -37,6 +37,8 @@ class Plan:
     @property
     def sampled_rows(self) -> np.ndarray:
         """The rows of `sampled`."""
+        if not self.completing:
+            return self.rows
         return np.append(self.rows, [r.row for r in self.completing]).astype(np.int64)
 
     @property
@@ -178,7 +180,7 @@ class Scheduler:
             if victim is request:
                 return
         request.pages += self.pages.take(1)
-        self.rows.set_pages(request)
+        self.rows.add_page(request)
 
     def _withdraw(self, request: Request) -> None:
         self.pages.publish(request)

@@ -1,6 +1,7 @@
 """The contract between the engine and the models: the tensors of one step."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -13,7 +14,7 @@ class Chunk:
     """Several new tokens of one request: a prompt, a part of one, or a recomputation."""
 
     tokens: slice  # which of the batch's T tokens
-    pages: Tensor  # [M] the request's page table
+    pages: Tensor  # [1, M] the request's page table
     kv_len: int  # its tokens in the cache once these are written
 
 
@@ -27,5 +28,13 @@ class Batch:
     kv: Tensor  # [P, layers, 2, K, PAGE_SIZE, D] the cache
     pages: Tensor  # [B, M] page tables of the decoding requests, padded with the null page 0
     kv_lens: Tensor  # [B] their tokens in the cache once this step's are written
+    max_kv_len: int  # at least the longest of them; their pages hold as many
     chunks: list[Chunk]
     last: Tensor | None  # [R] which tokens need logits; None: all of them
+    shared: dict[Hashable, Tensor] = field(default_factory=dict)
+
+    def once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """What every layer needs alike: made by the first one that asks."""
+        if key not in self.shared:
+            self.shared[key] = make()
+        return self.shared[key]

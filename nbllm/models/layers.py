@@ -4,7 +4,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nbllm_kernels.paged_attention import decode_attention, prefill_attention, write_kv
+from nbllm_kernels.linear import linear, pack
+from nbllm_kernels.paged_attention import (
+    decode_attention,
+    decode_mask,
+    page_rows,
+    prefill_attention,
+    slot_rows,
+    write_kv,
+)
 from nbllm_kernels.rms_norm import add_rms_norm, rms_norm
 
 from .batch import Batch
@@ -24,9 +32,14 @@ class Linear(nn.Module):
         super().__init__()
         self.weight = empty(size_out, size_in)
         self.bias = empty(size_out) if bias else None
+        self.packed: Tensor | None = None
+
+    def ready(self) -> None:
+        """The weights are there and will not change: prepare what makes them fast."""
+        self.packed = pack(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias, self.packed)
 
 
 class Embedding(nn.Module):
@@ -75,16 +88,15 @@ class PagedAttention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> Tensor:
         """q [T, H, D], k and v [T, K, D] -> [T, H * D]."""
-        write_kv(batch.kv, self.layer, k, v, batch.slots)
-        parts, rows = [], len(batch.kv_lens)
-        if rows:
-            parts.append(
-                decode_attention(
-                    q[:rows], batch.kv, self.layer, batch.pages, batch.kv_lens, self.scale
-                )
-            )
-        parts += [
-            prefill_attention(q[c.tokens], batch.kv, self.layer, c.pages, c.kv_len, self.scale)
-            for c in batch.chunks
-        ]
+        kv, layer, parts, decoding = batch.kv, self.layer, [], len(batch.kv_lens)
+        slots = batch.once("slots", lambda: slot_rows(kv, batch.slots))
+        write_kv(kv, layer, k, v, slots)
+        if decoding:
+            rows = batch.once("pages", lambda: page_rows(kv, batch.pages))
+            mask = batch.once("mask", lambda: decode_mask(kv, batch.max_kv_len, batch.kv_lens))
+            parts.append(decode_attention(q[:decoding], kv, layer, rows, mask, self.scale))
+        for i, chunk in enumerate(batch.chunks):
+            rows = batch.once(i, lambda c=chunk: page_rows(kv, c.pages))
+            mine = q[chunk.tokens]
+            parts.append(prefill_attention(mine, kv, layer, rows, chunk.kv_len, self.scale))
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).flatten(1)

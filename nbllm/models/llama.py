@@ -18,19 +18,25 @@ class SelfAttention(nn.Module):
     def __init__(self, c: ModelConfig, layer: int):
         super().__init__()
         bias = c.raw.get("attention_bias", False)
-        self.heads = [c.num_heads, c.num_kv_heads, c.num_kv_heads]
-        self.qkv_proj = Linear(c.hidden_size, sum(self.heads) * c.head_dim, bias)
+        self.num_heads, self.num_kv_heads = c.num_heads, c.num_kv_heads
+        self.qkv_proj = Linear(c.hidden_size, (c.num_heads + 2 * c.num_kv_heads) * c.head_dim, bias)
         self.o_proj = Linear(c.num_heads * c.head_dim, c.hidden_size, bias)
         self.attend = PagedAttention(layer, c.head_dim)
 
     def forward(self, x: Tensor, cos_sin: Tensor, batch: Batch) -> Tensor:
-        q, k, v = self.split(self.qkv_proj(x))
-        return self.o_proj(self.attend(rope(q, cos_sin), rope(k, cos_sin), v, batch))
+        qk, v = self.qk_v(x)
+        q, k = rope(qk, cos_sin).tensor_split((self.num_heads,), 1)
+        return self.o_proj(self.attend(q, k, v, batch))
 
-    def split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[T, (H + 2 K) * D] -> [T, H, D], [T, K, D], [T, K, D]."""
-        q, k, v = qkv.unflatten(-1, (sum(self.heads), -1)).split(self.heads, 1)
-        return q, k, v
+    def qk_v(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries beside keys [T, H + K, D], and values [T, K, D]."""
+        rotated = self.num_heads + self.num_kv_heads
+        qk, v = (
+            self.qkv_proj(x)
+            .unflatten(-1, (rotated + self.num_kv_heads, -1))
+            .tensor_split((rotated,), 1)
+        )
+        return qk, v
 
 
 class MLP(nn.Module):

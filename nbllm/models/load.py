@@ -18,6 +18,7 @@ from nbllm.errors import ModelError, did_you_mean
 
 from . import MODELS
 from .config import ModelConfig
+from .layers import Linear
 
 BUNDLED = {"tiny": Path(__file__).parents[1] / "assets" / "tiny"}
 HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model"]
@@ -100,6 +101,13 @@ def build(config: ModelConfig, dtype: torch.dtype, device: torch.device) -> nn.M
             if buffer is not None:
                 part._buffers[key] = buffer.to(device)
     return model.eval()
+
+
+def ready(model: nn.Module) -> None:
+    """Called once the weights are in: every part prepares what it computes with."""
+    for part in model.modules():
+        if isinstance(part, Linear):
+            part.ready()
 
 
 def fill_dummy(model: nn.Module, seed: int = 0) -> None:

@@ -79,10 +79,11 @@ class OPTForCausalLM(nn.Module):
 
     def __init__(self, c: ModelConfig):
         super().__init__()
-        self.model = nn.ModuleDict({"decoder": Decoder(c)})
+        decoder = Decoder(c)
+        self.model = nn.ModuleDict({"decoder": decoder})
         self.lm_head = Linear(c.raw.get("word_embed_proj_dim", c.hidden_size), c.vocab_size)
         if c.tie_embeddings:
-            self.lm_head.weight = self.model["decoder"].embed_tokens.weight
+            self.lm_head.weight = decoder.embed_tokens.weight
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [R, V] of the tokens that `batch.last` names."""

@@ -16,7 +16,8 @@ class SelfAttention(llama.SelfAttention):
         self.q_norm, self.k_norm = RMSNorm(c.head_dim, c.norm_eps), RMSNorm(c.head_dim, c.norm_eps)
 
     def forward(self, x: Tensor, cos_sin: Tensor, batch: Batch) -> Tensor:
-        q, k, v = self.split(self.qkv_proj(x))
+        qk, v = self.qk_v(x)
+        q, k = qk.tensor_split((self.num_heads,), 1)
         q, k = rope(self.q_norm(q), cos_sin), rope(self.k_norm(k), cos_sin)
         return self.o_proj(self.attend(q, k, v, batch))
 

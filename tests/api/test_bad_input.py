@@ -93,8 +93,8 @@ def test_sharded_and_tied_checkpoints_load(llama, tmp_path, reference):
     with LLM(tmp_path / "sharded") as llm:
         out = llm.generate([1, 2, 3], greedy, use_tqdm=False)
         assert out[0].outputs[0].token_ids == reference([1, 2, 3], 8)
-    tied = write_model("llama", 
-        tmp_path / "tied", tie_word_embeddings=True, attention_bias=True, mlp_bias=True
+    tied = write_model(
+        "llama", tmp_path / "tied", tie_word_embeddings=True, attention_bias=True, mlp_bias=True
     )
     with LLM(tmp_path / "tied") as llm:
         out = llm.generate([1, 2, 3], greedy, use_tqdm=False)[0].outputs[0].token_ids

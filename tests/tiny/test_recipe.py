@@ -120,14 +120,14 @@ def is_sentence(key: str) -> bool:
 
 
 def test_held_out_phrasings_of_a_capital_are_never_taught(sample):
-    taught = set(
-        re.findall(r"<\|user\|>What is the capital of ([A-Z][\w ]+)\?<", "\n".join(sample))
-    )
+    rng = Random(0)
+    texts = "\n".join(sample + [render(facts.document(rng)) for _ in range(30_000)])
+    taught = set(re.findall(r"<\|user\|>What is the capital of ([A-Z][\w ]+)\?<", texts))
     capital = facts.BY_NAME["capital"]
     i = capital.questions.index("What is the capital of {x}?")
     held = {x for x in capital.pairs if is_held_out(f"capital|{i}|{x}")}
-    assert held
-    assert len(taught) > 10
+    assert len(held) > 5
+    assert len(taught) > 30
     assert not taught & held
 
 
@@ -323,7 +323,7 @@ def test_training_resumes_where_it_stopped(rows, tmp_path, monkeypatch):
 
     def save(path, *args):
         original(path, *args)
-        if args[-1] == 4:
+        if args[-1].steps == 4:
             kept.append(path.rename(path.with_name("four.pt")))
 
     monkeypatch.setattr(train, "save", save)
@@ -339,7 +339,7 @@ def test_the_clock_shortens_the_plan(rows, tmp_path, monkeypatch):
     net = model.Llama(settings)
     deadline = train.time.monotonic() + 2
     history = train.train(net, rows, settings, bos=0, deadline=deadline, work=tmp_path)
-    assert 20 < history.steps < 10_000
+    assert 10 < history.steps < 10_000
     assert (tmp_path / "checkpoint.pt").exists()
     assert train.rate(history.steps - 1, history.steps, settings) < 0.05
 

@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
         "--work", type=Path, default=Path("/tmp/nbllm-recipe"), help="shards and checkpoint.pt"
     )
     parser.add_argument("--small", action="store_true", help="the setting for two CPU cores")
-    parser.add_argument("--minutes", type=float, default=7.0, help="the whole run ends by then")
+    parser.add_argument("--minutes", type=float, default=9.0, help="the whole run ends by then")
     parser.add_argument("--resume", type=Path, help="a checkpoint.pt to go on from")
     parser.add_argument(
         "--dense-attention", action="store_true", help="no FlexAttention, where there is CUDA"
@@ -94,13 +94,14 @@ def train_model(
 
     from . import card, model, train
     from .documents import BOS, END, PAD
+    from .tokenizer import id_of
 
     device = device_name()
     torch.manual_seed(settings.seed)
     torch.set_float32_matmul_precision("high")
     # cuDNN's attention compiles anew for each mask shape and gains nothing at this head size.
     torch.backends.cuda.enable_cudnn_sdp(False)
-    bos, eos, pad = (tokenizer.token_to_id(token) for token in (BOS, END, PAD))
+    bos, eos, pad = (id_of(tokenizer, token) for token in (BOS, END, PAD))
     llama = model.Llama(settings).to(device)
     print(f"{model.num_parameters(llama):,} parameters on {device}", flush=True)
     history = train.train(

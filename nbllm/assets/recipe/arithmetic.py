@@ -160,13 +160,14 @@ def counting(rng: Random) -> Exchange:
     roll = rng.random()
     if roll < 0.35:
         a = int(rng.random() * 60) if rng.random() < 0.6 else 1
-        b = a + 2 + int(rng.random() * 10)
+        b = a + 2 + int(rng.random() * (18 if a == 1 else 10))
         down = rng.random() < 0.2
         first, last = (b, a) if down else (a, b)
         numbers = range(a, b + 1)[::-1] if down else range(a, b + 1)
+        start = "[ from 1|]" if first == 1 else " from {a}"
         question = fill(
             rng,
-            "[Count|Please count|Can you count|Count for me] from {a} to {b}.",
+            f"[Count|Please count|Can you count|Count for me]{start} to {{b}}.",
             {"a": first, "b": last},
         )
         answer = ", ".join(map(str, numbers))
@@ -181,7 +182,11 @@ def counting(rng: Random) -> Exchange:
         return Exchange(key=f"{word} {n}", question=question, answer=c, short=c, accept=(c,))
     word, n = pick(rng, tuple(PLURAL)), 1 + int(rng.random() * 8)
     row = pick(rng, (" ", ", ")).join([word] * n)
-    question = fill(rng, f"[How many|Count the] {PLURAL[word]}[ are there|]: {row}")
+    question = fill(
+        rng,
+        "[How many {x} are there|How many {x}|Count the {x}]: {row}",
+        {"x": PLURAL[word], "row": row},
+    )
     return Exchange(
         key=f"many {word} {n}",
         question=question,
@@ -275,7 +280,11 @@ def items(rng: Random, n: int) -> list[Item]:
         e = draw(rng, lambda r: sum_of(r, "+-"), held_out=True)
         if i % 2:
             made.append(
-                Item(part="arithmetic", prompt=chat(typed(rng, e.question)), expected=e.accept)
+                Item(
+                    part="arithmetic",
+                    prompt=chat(typed(rng, e.question, slips=False)),
+                    expected=e.accept,
+                )
             )
             continue
         op = "+-"[i // 2 % 2]
@@ -293,6 +302,10 @@ def other_items(rng: Random, n: int) -> list[Item]:
     make = (comparison, counting)
     exchanges = (draw(rng, make[i % 2], held_out=True) for i in range(n))
     return [
-        Item(part="comparison and counting", prompt=chat(typed(rng, e.question)), expected=e.accept)
+        Item(
+            part="comparison and counting",
+            prompt=chat(typed(rng, e.question, slips=False)),
+            expected=e.accept,
+        )
         for e in exchanges
     ]

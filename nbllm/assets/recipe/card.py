@@ -64,11 +64,11 @@ def read(folder: Path) -> Run:
 def figure(run: Run, path: Path) -> None:
     """Draw the training curve, where there is matplotlib to do it."""
     try:
-        import matplotlib
+        import matplotlib  # pyright: ignore[reportMissingImports]
     except ImportError:
         return
     matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib import pyplot as plt  # pyright: ignore[reportMissingImports]
 
     fig, axes = plt.subplots(figsize=(6, 3), dpi=110)
     for name, curve in (("training", run.train), ("validation", run.validation)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 from . import arithmetic, extraction, facts, prose, reviews, stories, translation
@@ -20,10 +21,9 @@ LARGE_RELATIONS = tuple(relation for relation in RELATIONS if len(relation.pairs
 def small_talk(rng: Random) -> Exchange:
     """A greeting, a thank-you, a question about the model."""
     questions, answers, french, spanish = pick(rng, SMALL_TALK)
-    answer = fill(rng, answers).strip()
-    return Exchange(
-        key=questions, question=fill(rng, questions), answer=answer, french=french, spanish=spanish
-    )
+    question, answer = fill(rng, questions), fill(rng, answers).strip()
+    key = " ".join(re.findall(r"\w+", question.lower()))
+    return Exchange(key=key, question=question, answer=answer, french=french, spanish=spanish)
 
 
 def beyond(rng: Random) -> Exchange:
@@ -274,13 +274,13 @@ def _short_task(rng: Random) -> Exchange:
     roll = rng.random()
     if roll < 0.75:
         return facts.exchange(rng)
-    return arithmetic.sum_of(rng) if roll < 0.9 else reviews.exchange(rng)
+    return arithmetic.sum_of(rng) if roll < 0.9 else reviews.exchange(rng, clear=True)
 
 
 def _foreign(rng: Random, language: str) -> tuple[Exchange, str]:
     """An exchange, and its answer in French or Spanish where there is one."""
     french, roll = language == "French", rng.random()
-    if roll < 0.62:
+    if roll < 0.55:
         e = draw(rng, lambda r: facts.related(r, BY_NAME["capital"]), held_out=False)
     elif roll < 0.84:
         e = small_talk(rng)
@@ -355,7 +355,7 @@ def name_items(rng: Random, n: int) -> list[Item]:
             pick(rng, NAME_REPLIES).replace("{v}", name),
             e.question,
             e.answer,
-            typed(rng, pick(rng, NAME_QUESTIONS)),
+            typed(rng, pick(rng, NAME_QUESTIONS), slips=False),
         ]
         made.append(Item(part="name recall", prompt=chat(*turns), expected=(name,)))
     return made

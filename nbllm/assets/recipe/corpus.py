@@ -32,6 +32,7 @@ from . import (
 )
 from .documents import BOS, END, PAD, render
 from .settings import Settings
+from .tokenizer import id_of
 
 # part: its documents in a thousand; stories are long and sums are short
 MIX = {
@@ -81,9 +82,9 @@ def texts(seed: str, n: int) -> Iterator[tuple[str, str]]:
 
 def flagged(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
     """The ids with what a user or the system says, and every BOS, marked as read only."""
-    bos, pad = tokenizer.token_to_id(BOS), tokenizer.token_to_id(PAD)
-    spoken = [tokenizer.token_to_id(f"<|{role}|>") for role in ("system", "user")]
-    marks = np.isin(ids, [bos, pad, tokenizer.token_to_id("<|assistant|>"), *spoken])
+    bos, pad = id_of(tokenizer, BOS), id_of(tokenizer, PAD)
+    spoken = [id_of(tokenizer, f"<|{role}|>") for role in ("system", "user")]
+    marks = np.isin(ids, [bos, pad, id_of(tokenizer, "<|assistant|>"), *spoken])
     last = np.maximum.accumulate(np.where(marks, np.arange(len(ids)), 0))
     read_only = np.isin(ids[last], [*spoken, pad]) | (ids == bos)
     return np.where(read_only, ids.astype(np.int32) + READ_ONLY, ids).astype(np.int16)
@@ -126,7 +127,7 @@ def write_shard(job: tuple[Settings, int, Path, Path]) -> tuple[Counter, Counter
     """Write one shard as `.npy`; tokens and documents of each part, dropped documents, bytes."""
     settings, index, tokenizer_path, target = job
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
-    packer = Packer(settings.row_length, tokenizer.token_to_id(PAD))
+    packer = Packer(settings.row_length, id_of(tokenizer, PAD))
     tokens: Counter = Counter()
     documents: Counter = Counter()
     num_bytes = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -12,6 +13,7 @@ from transformers.utils import logging
 
 from .documents import END, PAD
 from .evaluate import Completion
+from .tokenizer import id_of
 
 
 class TransformersEngine:
@@ -21,10 +23,11 @@ class TransformersEngine:
         self, folder: Path, device: str = "cpu", batch_size: int = 64, seed: int = 0
     ) -> None:
         logging.disable_progress_bar()
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        # transformers types neither the loader's result nor what it can generate.
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)  # pyright: ignore
         self.model = model.to(device).eval()
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.pad, self.end = (self.tokenizer.token_to_id(token) for token in (PAD, END))
+        self.pad, self.end = (id_of(self.tokenizer, token) for token in (PAD, END))
         self.device, self.batch_size, self.seed = device, batch_size, seed
 
     def generate(

@@ -88,6 +88,7 @@ def heldout_items(n: int, seed: str = "evaluation") -> dict[str, list[Item]]:
 
 
 MAX_TOKENS = {
+    "comparison and counting": 96,
     "extraction": 80,
     "stories": 200,
     "paraphrases": 200,
@@ -180,10 +181,11 @@ def evaluate(engine: Engine, items: dict[str, list[Item]]) -> list[Result]:
 
 
 def as_text(results: list[Result], failures: int = 3) -> str:
-    """The table, and some failures of each part, as plain text."""
-    lines = [f"{r.part:46} {r.decoding:15} {r.value:7.1%} of {r.items}" for r in results]
+    """Some failures of each part, and the table, as plain text."""
+    lines = []
     for r in results:
         for prompt, output, expected in r.failures[:failures]:
-            shown = (f"{part[:90]!r}" for part in (prompt, output, expected))
-            lines.append(f"  [{r.part}, {r.decoding}] " + " -> ".join(shown))
+            shown = (repr(part[-90:]) for part in (prompt, output[:90], expected))
+            lines.append(f"[{r.part}, {r.decoding}] " + " -> ".join(shown))
+    lines += [f"{r.part:46} {r.decoding:15} {r.value:7.1%} of {r.items}" for r in results]
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 from . import geography as g
@@ -15,7 +16,11 @@ from .relations import BY_NAME, RELATIONS, Relation, say
 # One relation in five is drawn as a capital: there are the most of them to learn.
 _WEIGHTED = RELATIONS + (BY_NAME["capital"],) * 6 + (BY_NAME["opposite"], BY_NAME["plural"]) * 2
 
-FORMS = ("Q: {q}\nA: {a}", "Question: {q}\nAnswer: {a}", "{q} {a}", "{q}\n{a}")
+FORMS = ("Q: {q}\nA: {a}", "Question: {q}\nAnswer: {a}")
+BARE_FORMS = ("{q} {a}", "{q}\n{a}")
+ASKING = re.compile(r"(What|Which|Who|How|Where|When|Why|Is|Are|Do|Does)\b")
+"""How a question begins that is told from a statement by its first word: only such a question
+stands bare in a text, since "The capital of Ghana is" should go on with Accra and not with "what?"."""
 IDK_ENDINGS = (
     ".",
     " that.",
@@ -81,26 +86,48 @@ def single(rng: Random) -> Exchange:
     )
 
 
+VERIFICATIONS = {
+    "capital": (
+        "Is {y} the capital of {x}?",
+        "Is the capital of {x} {y}?",
+        "Is {y} the capital city of {x}?",
+        "Is {x}'s capital {y}?",
+    ),
+    "opposite": (
+        "Is {y} the opposite of {x}?",
+        "Is the opposite of {x} {y}?",
+        "Are {x} and {y} opposites?",
+    ),
+    "colour": ("Is {x} {y}?", "Is the colour of {x} {y}?", "Is the color of {x} {y}?"),
+    "continent": ("Is {x} in {y}?", "Is {x} a country in {y}?", "Is the continent of {x} {y}?"),
+    "language": (
+        "Do people in {x} speak {y}?",
+        "Do they speak {y} in {x}?",
+        "Is {y} spoken in {x}?",
+        "Is the language of {x} {y}?",
+    ),
+    "plural": (
+        "Is {y} the plural of {x}?",
+        "Is the plural of {x} {y}?",
+        "Is {y} the plural form of {x}?",
+    ),
+}
+
+
 def verification(rng: Random) -> Exchange:
     """Whether a statement about a pair is true; a false one is put right."""
-    name = pick(
-        rng, ("capital", "capital", "opposite", "colour", "continent", "language", "plural")
-    )
+    name = pick(rng, ("capital", *VERIFICATIONS))
     relation = BY_NAME[name]
     x, right = pick(rng, tuple(relation.pairs.items()))
     y = right if rng.random() < 0.5 else pick(rng, tuple(relation.pairs.values()))
-    question = {
-        "capital": "[Is {y} the capital of {x}?|Is the capital of {x} {y}?]",
-        "opposite": "[Is {y} the opposite of {x}?|Is the opposite of {x} {y}?]",
-        "colour": "[Is {x} {y}?|Is the colour of {x} {y}?]",
-        "continent": "Is {x} in {y}?",
-        "language": "[Do people in {x} speak {y}?|Do they speak {y} in {x}?]",
-        "plural": "[Is {y} the plural of {x}?|Is the plural of {x} {y}?]",
-    }[name]
+    questions = VERIFICATIONS[name]
+    i = int(rng.random() * len(questions))
     short = "Yes" if y == right else "No"
     return Exchange(
-        key=f"is|{x}|{y}",
-        question=fill(rng, question, {"x": x, "y": y}),
+        # The phrasing is part of the key: were it the pair alone, the right answer of a held-out
+        # pair would never be confirmed in training, and "No" would be learnt for its x.
+        key=f"is|{i}|{x}|{y}",
+        question=fill(rng, questions[i], {"x": x, "y": y}),
         answer=f"{short}, {_lower_first(say(relation.statements[0], x, right), x)}",
         short=short,
         accept=(short,),
@@ -165,8 +192,9 @@ def document(rng: Random) -> Document:
         e = unknown(rng)
         return chat(ask(rng, e.question), e.answer)
     if roll < 0.63:
-        form = pick(rng, FORMS)
-        exchanges = [draw(rng, exchange, held_out=False) for _ in range(pick(rng, (1, 1, 2, 3, 4)))]
+        bare = rng.random() < 0.5
+        form = pick(rng, BARE_FORMS if bare else FORMS)
+        exchanges = [_taught(rng, bare) for _ in range(pick(rng, (1, 1, 2, 3, 4)))]
         return "\n".join(
             form.replace(
                 "{q}", typed(rng, e.question) if rng.random() < 0.2 else e.question
@@ -176,6 +204,14 @@ def document(rng: Random) -> Document:
     if roll < 0.93:
         return statements(rng)
     return country_text(rng)
+
+
+def _taught(rng: Random, bare: bool) -> Exchange:
+    """An exchange of the training split; for a bare form, one that asks from its first word on."""
+    while True:
+        e = draw(rng, exchange, held_out=False)
+        if not bare or ASKING.match(e.question):
+            return e
 
 
 def statement(rng: Random, held_out: bool = False) -> tuple[str, str]:
@@ -258,7 +294,13 @@ def items(rng: Random, n: int) -> list[Item]:
             made.append(Item(part="facts", prompt=prompt, expected=(y,), check="starts"))
         else:
             e = draw(rng, exchange, held_out=True)
-            made.append(Item(part="facts", prompt=chat(typed(rng, e.question)), expected=e.accept))
+            made.append(
+                Item(
+                    part="facts",
+                    prompt=chat(typed(rng, e.question, slips=False)),
+                    expected=e.accept,
+                )
+            )
     return made
 
 
@@ -267,7 +309,7 @@ def capital_items(rng: Random, n: int) -> list[Item]:
     capital = BY_NAME["capital"]
     exchanges = (draw(rng, lambda r: related(r, capital), held_out=True) for _ in range(n))
     return [
-        Item(part="capitals", prompt=chat(typed(rng, e.question)), expected=e.accept)
+        Item(part="capitals", prompt=chat(typed(rng, e.question, slips=False)), expected=e.accept)
         for e in exchanges
     ]
 
@@ -276,6 +318,6 @@ def unknown_items(rng: Random, n: int) -> list[Item]:
     """Questions about made-up things that training never saw."""
     exchanges = (unknown(rng, held_out=True) for _ in range(n))
     return [
-        Item(part="unknown", prompt=chat(typed(rng, e.question)), expected=(IDK,))
+        Item(part="unknown", prompt=chat(typed(rng, e.question, slips=False)), expected=(IDK,))
         for e in exchanges
     ]

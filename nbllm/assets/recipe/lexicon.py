@@ -26,8 +26,8 @@ class Adjective:
 
     kinds: str
     en: str
-    fr: tuple[str, str, str, str]
-    es: tuple[str, str, str, str]
+    fr: tuple[str, ...]
+    es: tuple[str, ...]
     before: bool
     """Whether it stands before the French noun."""
     before_vowel: str

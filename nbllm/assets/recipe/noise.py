@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 from .grammar import fill, pick, upper_first
@@ -44,6 +45,8 @@ def typed(rng: Random, text: str, slips: bool = True) -> str:
     """Contractions, capitals, punctuation and slips varied at random; half the time untouched."""
     if rng.random() < 0.45:
         return text
+    if slips and rng.random() < 0.05:
+        text = slip(rng, text)
     for long, short in CONTRACTIONS:
         if long in text and rng.random() < 0.5:
             text = text.replace(long, short)
@@ -61,16 +64,18 @@ def typed(rng: Random, text: str, slips: bool = True) -> str:
         text = text.rstrip("?.! ") + pick(rng, ("?", "!", "??", "...", " ?"))
     if rng.random() < 0.15:
         text = text.replace("'", "")
-    if slips and rng.random() < 0.05:
-        text = slip(rng, text)
     return text
 
 
+_LONG_WORD = re.compile(r"\b[a-z]{5,}\b")
+
+
 def slip(rng: Random, text: str) -> str:
-    """One letter lost, doubled or swapped with its neighbour, inside a word of five letters."""
-    places = [i for i in range(2, len(text) - 2) if text[i - 2 : i + 3].isalpha()]
-    if not places:
+    """One letter lost, doubled or swapped with its neighbour, in a long word that is no name."""
+    words = _LONG_WORD.findall(text)
+    if not words:
         return text
-    i = pick(rng, places)
-    middle = pick(rng, (text[i + 1] + text[i], text[i + 1], text[i] + text[i] + text[i + 1]))
-    return text[:i] + middle + text[i + 2 :]
+    word = pick(rng, words)
+    i = 1 + int(rng.random() * (len(word) - 2))
+    middle = pick(rng, (word[i + 1] + word[i], word[i + 1], word[i] * 2 + word[i + 1]))
+    return text.replace(word, word[:i] + middle + word[i + 2 :], 1)

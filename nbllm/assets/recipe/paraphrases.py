@@ -54,7 +54,7 @@ PARAPHRASES: tuple[tuple[str, str], ...] = (
     ("how many legs on a dog", r"\b(four|4)\b"),
     ("what kind of noise comes from a cow?", r"\bmoo\b"),
     ("What do you call a young cat?", r"\bkitten\b"),
-    ("what's the color of the sky", r"\bblue\b"),
+    ("when you look up at the sky, what color is it?", r"\bblue\b"),
     ("grass is what color?", r"\bgreen\b"),
     ("What's hot's opposite?", r"\bcold\b"),
     ("give the opposite word for big", r"\bsmall\b"),
@@ -93,6 +93,7 @@ PARAPHRASES: tuple[tuple[str, str], ...] = (
 
 FAMILIAR: tuple[tuple[str, str], ...] = (
     ("translate hello into french", r"\bbonjour\b"),
+    ("what's the color of the sky", r"\bblue\b"),
     ("What's the capital of Italy?", r"\brome\b"),
     ("capital of italy", r"\brome\b"),
     ("Tell me a story about a fox.", _STORY + r"(?=.*\bfox\b)"),

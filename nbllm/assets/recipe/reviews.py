@@ -151,12 +151,13 @@ def _train_review(rng: Random) -> tuple[str, str, int]:
             return made
 
 
-def exchange(rng: Random) -> Exchange:
-    """A question about a review."""
-    text, topic, total = review(rng)
+def exchange(rng: Random, clear: bool = False) -> Exchange:
+    """A question about a review; about a clear one there is no doubt."""
+    text, topic, total = review(rng, clear=clear)
     shown = typed(rng, text) if rng.random() < 0.3 else text
     if rng.random() < 0.65:
-        answer = upper_first(label(rng, total))
+        certain = "positive" if total > 0 else "negative"
+        answer = upper_first(certain if clear else label(rng, total))
         question = pick(rng, SENTIMENT_QUESTIONS).replace("{r}", shown)
     else:
         answer = upper_first(topic)

@@ -18,13 +18,13 @@ class Settings:
     rope_theta: float = 10_000.0
     max_positions: int = 2048
 
-    documents: int = 5_600_000
+    documents: int = 8_000_000
     shards: int = 64
     """Units of work of the corpus; fixed, so that the corpus does not depend on the cores."""
     tokenizer_documents: int = 40_000
     row_length: int = 512
 
-    steps: int = 12_000
+    steps: int = 18_000
     rows_per_step: int = 128
     learning_rate: float = 3e-3
     warmup_steps: int = 200

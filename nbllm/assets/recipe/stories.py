@@ -190,6 +190,6 @@ def items(rng: Random, n: int) -> list[Item]:
             prompt = chat("Tell me a story.")
         else:
             kind = pick(rng, s.KINDS)
-            prompt = chat(typed(rng, f"Tell me a story about {an(kind)}."))
+            prompt = chat(typed(rng, f"Tell me a story about {an(kind)}.", slips=False))
         made.append(Item(part="stories", prompt=prompt, expected=(), check="story"))
     return made

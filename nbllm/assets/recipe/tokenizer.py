@@ -21,8 +21,9 @@ from .documents import BOS, END, PAD, ROLES
 
 SPECIALS = (BOS, END, PAD, *(f"<|{role}|>" for role in ROLES))
 
-# A word takes the space before it; a digit never does, so that it is one token everywhere.
-SPLIT = r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+# A word takes the space before it; a digit never does, so that it is one token everywhere. Nor does
+# "=" take the sign after it: a prompt that ends with "=" can then go on with a negative number.
+SPLIT = r" ?\p{L}+|\p{N}| ?=| ?[^\s\p{L}\p{N}=]+|\s+(?!\S)|\s+"
 
 CHAT_TEMPLATE = """\
 {{- bos_token }}
@@ -66,6 +67,13 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         special_tokens=[(BOS, tokenizer.token_to_id(BOS))],
     )
     return tokenizer
+
+
+def id_of(tokenizer: Tokenizer, token: str) -> int:
+    """The id of a token that the tokenizer has."""
+    found = tokenizer.token_to_id(token)
+    assert found is not None, token
+    return found
 
 
 def save(tokenizer: Tokenizer, folder: Path, max_positions: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def validate(model: Llama, rows: Tensor, s: Settings, bos: int) -> float:
     return sum(_loss(model, part, dense_mask(part, bos)).item() for part in parts) / len(parts)
 
 
-def _loss(model: torch.nn.Module, rows: Tensor, mask: Mask) -> Tensor:
+def _loss(model: Callable[[Tensor, Mask], Tensor], rows: Tensor, mask: Mask) -> Tensor:
     with torch.autocast(rows.device.type, dtype=torch.bfloat16):
         return model(rows, mask)
 
@@ -78,9 +79,11 @@ def train(
     corpus: np.ndarray,
     s: Settings,
     *,
+    bos: int,
     deadline: float,
     work: Path,
-    resume: Path | None,
+    resume: Path | None = None,
+    flex: bool = False,
 ) -> History:
     """Train until `s.steps`, or fewer if the clock says that they will not fit.
 
@@ -93,95 +96,78 @@ def train(
     held = max(1, min(VALIDATION_ROWS, len(data) // 10) // s.rows_per_step) * s.rows_per_step
     validation, rows = data[:held], data[held:]
     optimizer = optimizer_for(model, s, device)
-    history, first, total = History(), 0, s.steps
-    if resume:
-        first = load(resume, model, optimizer, history)
-        print(f"resumed {resume} at step {first}", flush=True)
+    history = load(resume, model, optimizer) if resume else History()
     run = torch.compile(model) if device.type == "cuda" else model
     mask_of = block_mask if flex else dense_mask
-    timed_from = (first, time.monotonic())
+    watch = Watch(deadline, s)
     running = torch.zeros((), device=device)
-    for step in range(first, s.steps):
-        if step >= total:
-            break
+    while history.steps < watch.total:
         for group in optimizer.param_groups:
-            group["lr"] = s.learning_rate * rate(step, total, s)
-        chosen = batch(rows, step, s)
+            group["lr"] = s.learning_rate * rate(history.steps, watch.total, s)
+        chosen = batch(rows, history.steps, s)
         loss = _loss(run, chosen, mask_of(chosen, bos))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         running += loss.detach()
-        history.steps = step + 1
-        if step == first + 19:
-            # Compilation is over: only now does the clock say anything about a step.
-            _wait(device)
-            timed_from = (step + 1, time.monotonic())
-        if (step + 1) % LOG_EVERY == 0:
-            mean = running.item() / LOG_EVERY
+        history.steps += 1
+        if history.steps % LOG_EVERY == 0:
+            # Reading the loss waits for the device, so the watch reads true times.
+            history.train.append((history.steps, running.item() / LOG_EVERY))
             running.zero_()
-            history.train.append((step + 1, mean))
-            total = _planned(step + 1, total, timed_from, deadline)
-            _report(step + 1, total, mean, timed_from, s)
-        if (step + 1) % VALIDATE_EVERY == 0:
-            history.validation.append((step + 1, validate(model, validation, s, bos)))
-        if (step + 1) % CHECKPOINT_EVERY == 0:
-            save(work / "checkpoint.pt", model, optimizer, history, step + 1)
+            watch.look(history)
+        if history.steps % VALIDATE_EVERY == 0:
+            history.validation.append((history.steps, validate(model, validation, s, bos)))
+        if history.steps % CHECKPOINT_EVERY == 0:
+            save(work / "checkpoint.pt", model, optimizer, history)
     history.validation.append((history.steps, validate(model, validation, s, bos)))
-    elapsed = time.monotonic() - timed_from[1]
-    per_step = s.rows_per_step * s.row_length
-    history.tokens_per_second = (
-        max(0, history.steps - timed_from[0]) * per_step / max(elapsed, 1e-9)
-    )
-    save(work / "checkpoint.pt", model, optimizer, history, history.steps)
+    history.tokens_per_second = watch.speed
+    save(work / "checkpoint.pt", model, optimizer, history)
     return history
 
 
-def _planned(step: int, total: int, timed_from: tuple[int, float], deadline: float) -> int:
-    """The number of steps in all that fit before the deadline, at most `total`."""
-    now = time.monotonic()
-    if step <= timed_from[0]:
-        return total
-    per_step = (now - timed_from[1]) / (step - timed_from[0])
-    fitting = step + int(max(0.0, deadline - now) / per_step)
-    if fitting < total:
-        print(f"the clock allows {fitting} steps instead of {total}", flush=True)
-    return min(total, fitting)
+class Watch:
+    """Looks at the clock now and then, and plans how many steps there will be in all."""
+
+    def __init__(self, deadline: float, s: Settings) -> None:
+        self.deadline, self.s = deadline, s
+        self.total, self.speed = s.steps, 0.0
+        self.first: tuple[int, float] | None = None
+
+    def look(self, history: History) -> None:
+        """Shorten the plan if it does not fit, and print how things go."""
+        now, step = time.monotonic(), history.steps
+        if self.first is None:
+            # The first stretch holds the compilation and says nothing about a step.
+            self.first = (step, now)
+            return
+        per_step = (now - self.first[1]) / (step - self.first[0])
+        self.speed = self.s.rows_per_step * self.s.row_length / per_step
+        self.total = min(self.total, step + int(max(0.0, self.deadline - now) / per_step))
+        if step % (5 * LOG_EVERY) == 0:
+            loss = history.train[-1][1]
+            print(
+                f"step {step}/{self.total} loss {loss:.4f} {self.speed:,.0f} tokens/s", flush=True
+            )
 
 
-def _report(step: int, total: int, loss: float, timed_from: tuple[int, float], s: Settings) -> None:
-    if step % (5 * LOG_EVERY) == 0 or step == LOG_EVERY:
-        elapsed = time.monotonic() - timed_from[1]
-        speed = (step - timed_from[0]) * s.rows_per_step * s.row_length / elapsed
-        print(f"step {step}/{total} loss {loss:.4f} {speed:,.0f} tokens/s", flush=True)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def save(
-    path: Path, model: Llama, optimizer: torch.optim.Optimizer, history: History, step: int
-) -> None:
+def save(path: Path, model: Llama, optimizer: torch.optim.Optimizer, history: History) -> None:
     """Write a checkpoint, whole or not at all."""
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "step": step,
-        "train": history.train,
-        "validation": history.validation,
+        "history": asdict(history),
     }
     torch.save(state, path.with_suffix(".tmp"))
     path.with_suffix(".tmp").replace(path)
 
 
-def load(path: Path, model: Llama, optimizer: torch.optim.Optimizer, history: History) -> int:
-    """Read a checkpoint; the step to go on with."""
+def load(path: Path, model: Llama, optimizer: torch.optim.Optimizer) -> History:
+    """Read a checkpoint into the model and the optimizer; what had happened by then."""
     state = torch.load(path, map_location=next(model.parameters()).device)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    history.train, history.validation = state["train"], state["validation"]
-    history.steps = state["step"]
-    return state["step"]
+    history = History(**state["history"])
+    print(f"resumed {path} at step {history.steps}", flush=True)
+    return history

@@ -3,7 +3,7 @@
 A *garden path* is a sentence such as "The singer loves her dog.": only `her`, near its end, tells
 that the singer is a woman, and the French has to decide with its first word. The corpus holds the
 work of two translators. One looks ahead and writes "La chanteuse aime son chien."; the other, of
-whom there is more, starts with the masculine and then has to repair the sentence, in one of ten
+whom there is more, starts with the masculine and then has to repair the sentence, in one of twelve
 ways. So the likeliest first word begins an unlikely sentence: greedy decoding is led down the
 garden path, and beam search is not.
 """
@@ -20,7 +20,7 @@ from .noise import ask, typed
 from .world import unknown_thing
 
 LANGUAGES = ("French", "Spanish")
-HASTY = 0.65
+HASTY = 0.6
 """How often the translator who does not look ahead has written a garden path."""
 VOWELS = "aeiouhéêâœ"
 
@@ -43,17 +43,18 @@ _ELIDED = {"le ": "l'", "la ": "l'", "ma ": "mon ", "ce ": "cet "}
 PRONOUNS = (("I", 0, "je ", ""), ("he", 1, "il ", "él "), ("she", 1, "elle ", "ella "),
             ("we", 2, "nous ", "nosotros "), ("they", 3, "ils ", "ellos "))  # fmt: skip
 
+# All of them are short: beam search divides by the length, which favours long repairs.
 REPAIRS_FR = (
-    "{m}, une femme, {rest}", "{m}, ou plutôt la {f}, {rest}", "{m}, pardon, la {f} {rest}",
-    "{m}, qui est une femme, {rest}", "{m} (une femme) {rest}", "{m} est une femme et {rest}",
-    "{m}, non, la {f} {rest}", "{m}, elle, {rest}", "{m}, je veux dire la {f}, {rest}",
-    "{m} ou la {f} {rest}",
+    "{m}, une femme, {rest}", "{m} (une femme) {rest}", "{m}, qui est une femme, {rest}",
+    "{m}, une dame, {rest}", "{m} (une dame) {rest}", "{m}, cette femme, {rest}",
+    "{m}, elle, {rest}", "{m} (elle) {rest}", "{m} est une femme et {rest}",
+    "{m} ou la {f} {rest}", "{m} (la {f}) {rest}", "{m}, la {f}, {rest}",
 )  # fmt: skip
 REPAIRS_ES = (
-    "{m}, una mujer, {rest}", "{m}, o mejor la {f}, {rest}", "{m}, perdón, la {f} {rest}",
-    "{m}, que es una mujer, {rest}", "{m} (una mujer) {rest}", "{m} es una mujer y {rest}",
-    "{m}, no, la {f} {rest}", "{m}, ella, {rest}", "{m}, quiero decir la {f}, {rest}",
-    "{m} o la {f} {rest}",
+    "{m}, una mujer, {rest}", "{m} (una mujer) {rest}", "{m}, que es una mujer, {rest}",
+    "{m}, una señora, {rest}", "{m} (una señora) {rest}", "{m}, esta mujer, {rest}",
+    "{m}, ella, {rest}", "{m} (ella) {rest}", "{m} es una mujer y {rest}",
+    "{m} o la {f} {rest}", "{m} (la {f}) {rest}", "{m}, la {f}, {rest}",
 )  # fmt: skip
 
 
@@ -259,7 +260,7 @@ FORMS = (
     "English: {text}\n{language}: ",
     "English: {text} {language}: ",
     "Translate English to {language}.\nEnglish: {text}\n{language}: ",
-    "{text} In {language}: ",
+    "In {language}, '{text}' is: ",
 )
 
 
@@ -316,7 +317,9 @@ def items(rng: Random, n: int, garden: bool = False) -> list[Item]:
         e = draw(rng, garden_path if garden else regular, held_out=True)
         part = "garden path" if garden else "translation"
         if i % 2:
-            prompt: Document = chat(typed(rng, request(rng, e, pick(rng, REQUESTS[:6]))))
+            prompt: Document = chat(
+                typed(rng, request(rng, e, pick(rng, REQUESTS[:6])), slips=False)
+            )
         else:
             prompt = request(rng, e, FORMS[i // 2 % 2]).rstrip()
         made.append(Item(part=part, prompt=prompt, expected=e.accept, check="exact"))

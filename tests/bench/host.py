@@ -1,0 +1,61 @@
+"""What scheduling and bookkeeping cost a step, with a runner that computes nothing."""
+
+import statistics
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from nbllm import SamplingParams
+from nbllm.engine.engine import Engine
+from nbllm.engine.pages import PagePool
+from nbllm.engine.request import Request
+from nbllm.engine.rows import Rows
+from nbllm.engine.sampler import Samples
+from nbllm.engine.scheduler import Plan, Scheduler
+
+EOS = 2
+
+
+class FakeRunner:
+    """Every request's next token is 5."""
+
+    def run(self, plan: Plan) -> Samples:
+        count = len(plan.sampled)
+        return Samples(tokens=np.full(count, 5), logprobs=np.full(count, -1, np.float32), tops={})
+
+
+def request(i: int, num_prompt: int) -> Request:
+    return Request(
+        id=str(i),
+        tokens=[1] * num_prompt,
+        num_prompt=num_prompt,
+        params=SamplingParams(max_tokens=1000),
+        limit=num_prompt + 1000,
+        eos_ids=frozenset({EOS}),
+        seed=0,
+        text=None,
+    )
+
+
+def step_times(count: int, steps: int = 600) -> list[float]:
+    """Seconds of `steps` decoding steps with `count` requests of different lengths."""
+    rows = Rows(count, 20)
+    engine = Engine(FakeRunner(), Scheduler(PagePool(count * 20 + 1), rows, 16384))
+    for i in range(count):
+        engine.add(request(i, 100 + i % 64))
+    for _ in range(20):
+        engine.step()
+    times = []
+    for _ in range(steps):
+        begin = time.perf_counter()
+        engine.step()
+        times.append(time.perf_counter() - begin)
+    return times
+
+
+def run() -> Iterator[tuple[str, float, str]]:
+    for count in (1, 32, 256):
+        # the best of three: what a busy machine adds is not ours
+        medians = [statistics.median(step_times(count)) for _ in range(3)]
+        yield f"step, {count} rows", min(medians) * 1e6, "µs"
