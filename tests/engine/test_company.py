@@ -90,7 +90,7 @@ def test_two_threads_twenty_tasks_and_an_aborter(llm, reference, monkeypatch):
     assert late_aborts == [0] * 20
     assert len(progress) == 2 * 6 + 20 + 20
     assert max(b - a for seen in progress.values() for a, b in pairwise(seen)) <= 10
-    assert max(waits) < 1.0
+    assert max(waits) < 5.0  # milliseconds on a free core
     assert llm.engine.num_unfinished == 0
     assert llm.info().num_free_pages == llm.info().num_pages
 

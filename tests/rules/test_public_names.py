@@ -48,10 +48,11 @@ def test_importing_is_light():
     code = (
         "import sys, time; t = time.perf_counter(); import nbllm; dir(nbllm);"
         "heavy = {'torch', 'pandas', 'transformers', 'IPython', 'numpy', 'triton'};"
-        "print(sorted(heavy & set(sys.modules)), time.perf_counter() - t < 0.1)"
+        "print(sorted(heavy & set(sys.modules)), time.perf_counter() - t)"
     )
-    out = subprocess.check_output([sys.executable, "-c", code], text=True)
-    assert out.strip() == "[] True"
+    runs = [subprocess.check_output([sys.executable, "-c", code], text=True).split() for _ in "abc"]
+    assert [heavy for heavy, _ in runs] == ["[]"] * 3
+    assert min(float(seconds) for _, seconds in runs) < 0.1  # the others had to wait for a core
 
 
 def test_params_need_no_torch():
