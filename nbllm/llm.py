@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import closing
 from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from . import __version__
 from . import chat as chats
-from .engine.build import Limits, new_engine
+from .engine import waiting
+from .engine.build import Limits, new_engine, pick_device, pick_dtype
 from .engine.job import Job
 from .engine.request import Request
 from .engine.text import Tokenizer, TokenText
 from .errors import (
     ClosedError,
-    GenerationInterrupted,
-    ModelError,
     NotYetError,
     ParamError,
     PromptError,
 )
 from .models import load
-from .models.config import as_ids
+from .models.generation_config import default_params, eos_ids
 from .options import refuse_unknown
 from .outputs import Counter, Gauge, Metric, ModelInfo, RequestOutput
 from .prompts import Prompt, as_prompts, conversations_in, one_each
 from .sampling_params import SamplingParams
-
-GENERATION_FIELDS = {
-    "repetition_penalty": "repetition_penalty",
-    "temperature": "temperature",
-    "top_k": "top_k",
-    "top_p": "top_p",
-    "min_p": "min_p",
-    "max_new_tokens": "max_tokens",
-}
-"""What generation_config.json may set, and the name it has in SamplingParams."""
 
 NOT_YET = (
     "presence_penalty",
@@ -123,15 +109,15 @@ class LLM:
             gpu_memory_utilization=gpu_memory_utilization,
             enable_prefix_caching=enable_prefix_caching,
         )
-        self._device = _device(device)
+        self._device = pick_device(device)
         self.name, self._revision = str(model).rstrip("/").rpartition("/")[2], revision
         self._folder = load.find(model, revision)
         self.config = load.read_config(self._folder, hf_overrides)
-        self._dtype = _dtype(dtype, self.config.dtype, self._device)
+        self._dtype = pick_dtype(dtype, self.config.dtype, self._device)
         self.tokenizer = _tokenizer(tokenizer, self._folder)
         self._chat_template = chats.load_if_path(chat_template, self.tokenizer)
-        self._defaults = _defaults(self._folder, generation_config, override_generation_config)
-        self._eos_ids = frozenset(_eos_ids(self._folder, self.config, self.tokenizer))
+        self._defaults = default_params(self._folder, generation_config, override_generation_config)
+        self._eos_ids = frozenset(eos_ids(self._folder, self.config, self.tokenizer.eos_token_id))
         self._max_logprobs, self._random, self._calls = max_logprobs, Random(seed), count()
         network = load.build(self.config, self._dtype, self._device)
         if load_format == "dummy":
@@ -168,7 +154,7 @@ class LLM:
         vocabulary, before anything runs. On Ctrl-C raises `GenerationInterrupted` with what there is.
         """
         jobs = self._jobs(as_prompts(prompts), sampling_params, priority)
-        return self._finish(jobs, use_tqdm)
+        return waiting.finish(self.engine, jobs, use_tqdm)
 
     def chat(
         self,
@@ -196,7 +182,7 @@ class LLM:
             continue_final_message=continue_final_message,
             **(chat_template_kwargs or {}),
         )
-        return self._finish(self._jobs(prompts, sampling_params), use_tqdm)
+        return waiting.finish(self.engine, self._jobs(prompts, sampling_params), use_tqdm)
 
     def stream(
         self,
@@ -208,7 +194,8 @@ class LLM:
         `output_kind` decides what an output holds: all text so far, or only what is new. Closing
         the generator aborts what is left. Errors are raised here, not at the first `next`.
         """
-        return self._stream(self._jobs(self._any(prompts_or_messages), sampling_params))
+        jobs = self._jobs(self._any(prompts_or_messages), sampling_params)
+        return waiting.stream(self.engine, jobs)
 
     async def agenerate(
         self,
@@ -218,7 +205,8 @@ class LLM:
         priority: int | Sequence[int] | None = None,
     ) -> list[RequestOutput]:
         """As `generate`, for `await`: other tasks of the event loop run between the steps."""
-        return await self._afinish(self._jobs(as_prompts(prompts), sampling_params, priority))
+        jobs = self._jobs(as_prompts(prompts), sampling_params, priority)
+        return await waiting.afinish(self.engine, jobs)
 
     async def achat(
         self,
@@ -241,7 +229,7 @@ class LLM:
             continue_final_message=continue_final_message,
             **(chat_template_kwargs or {}),
         )
-        return await self._afinish(self._jobs(prompts, sampling_params))
+        return await waiting.afinish(self.engine, self._jobs(prompts, sampling_params))
 
     def astream(
         self,
@@ -249,7 +237,8 @@ class LLM:
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
     ) -> AsyncGenerator[RequestOutput, None]:
         """As `stream`, for `async for`."""
-        return self._astream(self._jobs(self._any(prompts_or_messages), sampling_params))
+        jobs = self._jobs(self._any(prompts_or_messages), sampling_params)
+        return waiting.astream(self.engine, jobs)
 
     def get_tokenizer(self):
         """The model's tokenizer as a `transformers` object (imports transformers)."""
@@ -450,137 +439,6 @@ class LLM:
                     f"stop_token_ids: {token} is outside the vocabulary of {self.config.vocab_size} ids"
                 )
 
-    def _finish(self, jobs: list[Job], use_tqdm: bool) -> list[RequestOutput]:
-        bar = _Bar(total=len(jobs), disable=not use_tqdm, delay=2, leave=False, unit="prompt")
-        with bar, _Owned(self.engine, jobs) as owned:
-            owned.start()
-            pending = list(jobs)
-            while pending:
-                if pending[-1].finished:
-                    pending.pop().check()
-                    bar.update()
-                else:
-                    pending[-1].mark()
-                    self.engine.step(unless=pending[-1].moved)
-        return [job.output() for job in jobs]
-
-    def _steps(self, jobs: list[Job]) -> Generator[list[RequestOutput], None, None]:
-        """Step until the jobs are finished; yields, after every step, what there is to report."""
-        with _Owned(self.engine, jobs) as owned:
-            owned.start()
-            yield []  # tasks that begin together get into the same first step
-            pending = jobs
-            while pending:
-                self.engine.step(unless=lambda: any(job.news for job in pending))  # noqa: B023
-                yield [output for job in pending if (output := job.check().report())]
-                pending = [job for job in pending if not job.over]
-
-    def _stream(self, jobs: list[Job]) -> Generator[RequestOutput, None, None]:
-        with closing(self._steps(jobs)) as steps:
-            for outputs in steps:
-                yield from outputs
-
-    async def _astream(self, jobs: list[Job]) -> AsyncGenerator[RequestOutput, None]:
-        with closing(self._steps(jobs)) as steps:
-            for outputs in steps:
-                for output in outputs:
-                    yield output
-                await asyncio.sleep(0)  # the event loop has a turn after every step
-
-    async def _afinish(self, jobs: list[Job]) -> list[RequestOutput]:
-        with _Owned(self.engine, jobs) as owned:
-            owned.start()
-            await asyncio.sleep(0)
-            pending = list(jobs)
-            while pending:
-                if pending[-1].finished:
-                    pending.pop().check()
-                else:
-                    self.engine.step(unless=pending[-1].moved)
-                    pending[-1].mark()
-                    await asyncio.sleep(0)
-        return [job.output() for job in jobs]
-
-
-class _Bar(tqdm):
-    """A progress bar without tqdm's monitor, a thread that would outlive the call."""
-
-    monitor_interval = 0
-
-
-class _Owned:
-    """While inside, the jobs run; on the way out, however it is left, none stays in the engine.
-
-    An interrupt becomes `GenerationInterrupted` with everything that was made. Nothing of the
-    interrupted frames is kept: they hold the model's tensors.
-    """
-
-    def __init__(self, engine, jobs: list[Job]):
-        self.engine, self.jobs = engine, jobs
-
-    def __enter__(self) -> _Owned:
-        return self
-
-    def start(self) -> None:
-        """Add the requests; inside the `with`, so that an interrupt half-way withdraws them."""
-        for job in self.jobs:
-            for request in job.requests:
-                self.engine.add(request)
-
-    def __exit__(self, kind, error, traceback) -> None:
-        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
-        clean = kind is None
-        while not clean:
-            # another Ctrl-C during the clean-up must not leave it half done
-            try:
-                self._withdraw()
-                clean = True
-            except KeyboardInterrupt:
-                interrupted = True
-        if interrupted:
-            if error is not None:
-                error.__traceback__ = error.__context__ = None
-            raise GenerationInterrupted([job.output() for job in self.jobs]) from None
-
-    def _withdraw(self) -> None:
-        for job in self.jobs:
-            for request in job.requests:
-                if not request.finished:
-                    self.engine.abort(request)
-        self.engine.settle()
-
-
-def _device(device: str | torch.device) -> torch.device:
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        raise ParamError(
-            f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}"
-        ) from None
-    if found.type not in ("cpu", "cuda"):
-        raise ParamError(f"device must be a CPU or a CUDA GPU, got {device!r}")
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ParamError(
-            f"device {device!r}: this machine has {torch.cuda.device_count()} CUDA GPUs"
-        )
-    return found
-
-
-def _dtype(asked: str | torch.dtype, own: str | None, device: torch.device) -> torch.dtype:
-    if isinstance(asked, torch.dtype):
-        asked = str(asked).removeprefix("torch.")
-    if asked == "auto":
-        if device.type == "cpu":
-            return torch.float32
-        asked = own or "bfloat16"
-        if asked == "bfloat16" and torch.cuda.get_device_capability(device) < (8, 0):
-            asked = "float16"
-    if asked not in load.DTYPES:
-        raise ParamError(f"dtype must be 'auto' or one of {', '.join(load.DTYPES)}, got {asked!r}")
-    return load.DTYPES[asked]
-
 
 def _tokenizer(tokenizer: Any, folder: Path) -> Tokenizer:
     if tokenizer is None:
@@ -588,32 +446,6 @@ def _tokenizer(tokenizer: Any, folder: Path) -> Tokenizer:
     if isinstance(tokenizer, str | Path):
         return Tokenizer.from_folder(load.find(tokenizer))
     return Tokenizer.from_object(tokenizer)
-
-
-def _defaults(folder: Path, source: str | Path, override: dict[str, Any] | None) -> SamplingParams:
-    """The default sampling parameters: the model's own, with `override` laid over them."""
-    if source in ("vllm", "nbllm"):
-        found: dict[str, Any] = {}
-    elif source == "auto":
-        found = load.read_json(folder / "generation_config.json")
-    else:
-        found = load.read_json(Path(source) / "generation_config.json")
-        if not found:
-            raise ModelError(f"generation_config={str(source)!r} holds no generation_config.json")
-    found = {**found, **(override or {})}
-    given = {
-        ours: found[theirs]
-        for theirs, ours in GENERATION_FIELDS.items()
-        if found.get(theirs) is not None
-    }
-    return SamplingParams(**given)
-
-
-def _eos_ids(folder: Path, config, tokenizer: Tokenizer) -> list[int]:
-    generation = load.read_json(folder / "generation_config.json")
-    ids = as_ids(generation.get("eos_token_id")) or config.eos_token_ids
-    own = tokenizer.eos_token_id
-    return [i for i in {*ids, *([own] if own is not None else [])} if i < config.vocab_size]
 
 
 def _priorities(priority: Any, count: int) -> list[int]:

@@ -10,6 +10,7 @@ from torch import nn
 from nbllm.errors import OutOfMemoryError, ParamError
 from nbllm.models.batch import PAGE_SIZE
 from nbllm.models.config import ModelConfig
+from nbllm.models.load import DTYPES
 
 from .engine import Engine
 from .pages import PagePool, pages_for
@@ -87,3 +88,37 @@ def _kv_bytes(device: torch.device, limits: Limits) -> int:
     free, total = torch.cuda.mem_get_info(device)
     room = free - int(total * (1 - limits.gpu_memory_utilization))
     return max(0, min(DEFAULT_KV_BYTES, room))
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """ "auto" is the first GPU, where there is one, else the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ParamError(
+            f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}"
+        ) from None
+    if found.type not in ("cpu", "cuda"):
+        raise ParamError(f"device must be a CPU or a CUDA GPU, got {device!r}")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ParamError(
+            f"device {device!r}: this machine has {torch.cuda.device_count()} CUDA GPUs"
+        )
+    return found
+
+
+def pick_dtype(asked: str | torch.dtype, own: str | None, device: torch.device) -> torch.dtype:
+    """ "auto" is float32 on a CPU, the checkpoint's `own` on a GPU, float16 where that has no bfloat16."""
+    if isinstance(asked, torch.dtype):
+        asked = str(asked).removeprefix("torch.")
+    if asked == "auto":
+        if device.type == "cpu":
+            return torch.float32
+        asked = own or "bfloat16"
+        if asked == "bfloat16" and torch.cuda.get_device_capability(device) < (8, 0):
+            asked = "float16"
+    if asked not in DTYPES:
+        raise ParamError(f"dtype must be 'auto' or one of {', '.join(DTYPES)}, got {asked!r}")
+    return DTYPES[asked]

@@ -24,7 +24,7 @@ class Settings:
     tokenizer_documents: int = 40_000
     row_length: int = 512
 
-    steps: int = 18_000
+    steps: int = 14_000
     rows_per_step: int = 128
     learning_rate: float = 3e-3
     warmup_steps: int = 200

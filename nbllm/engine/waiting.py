@@ -1,0 +1,122 @@
+"""Waiting for tokens: whoever waits steps the engine, for everybody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+
+from tqdm import tqdm
+
+from nbllm.errors import GenerationInterrupted
+from nbllm.outputs import RequestOutput
+
+from .engine import Engine
+from .job import Job
+
+
+def finish(engine: Engine, jobs: list[Job], use_tqdm: bool) -> list[RequestOutput]:
+    """Run the jobs to their end; their outputs, in order."""
+    bar = _Bar(total=len(jobs), disable=not use_tqdm, delay=2, leave=False, unit="prompt")
+    with bar, Owned(engine, jobs) as owned:
+        owned.start()
+        pending = list(jobs)
+        while pending:
+            if pending[-1].finished:
+                pending.pop().check()
+                bar.update()
+            else:
+                pending[-1].mark()
+                engine.step(unless=pending[-1].moved)
+    return [job.output() for job in jobs]
+
+
+async def afinish(engine: Engine, jobs: list[Job]) -> list[RequestOutput]:
+    """As `finish`; after every step the event loop has its turn."""
+    with Owned(engine, jobs) as owned:
+        owned.start()
+        await asyncio.sleep(0)  # tasks that begin together get into the same first step
+        pending = list(jobs)
+        while pending:
+            if pending[-1].finished:
+                pending.pop().check()
+            else:
+                engine.step(unless=pending[-1].moved)
+                pending[-1].mark()
+                await asyncio.sleep(0)
+    return [job.output() for job in jobs]
+
+
+def stream(engine: Engine, jobs: list[Job]) -> Generator[RequestOutput, None, None]:
+    """Yield what each job has become, whenever one has advanced."""
+    with Owned(engine, jobs) as owned:
+        owned.start()
+        for outputs in _steps(engine, jobs):
+            yield from outputs
+
+
+async def astream(engine: Engine, jobs: list[Job]) -> AsyncGenerator[RequestOutput, None]:
+    """As `stream`; after every step the event loop has its turn."""
+    with Owned(engine, jobs) as owned:
+        owned.start()
+        await asyncio.sleep(0)
+        for outputs in _steps(engine, jobs):
+            for output in outputs:
+                yield output
+            await asyncio.sleep(0)
+
+
+def _steps(engine: Engine, jobs: list[Job]) -> Generator[list[RequestOutput], None, None]:
+    """Step until the jobs are over; yields, after every step, what there is to report."""
+    pending = jobs
+    while pending:
+        engine.step(unless=lambda: any(job.news for job in pending))  # noqa: B023
+        yield [output for job in pending if (output := job.check().report())]
+        pending = [job for job in pending if not job.over]
+
+
+class _Bar(tqdm):
+    """A progress bar without tqdm's monitor, a thread that would outlive the call."""
+
+    monitor_interval = 0
+
+
+class Owned:
+    """While inside, the jobs run; on the way out, however it is left, none stays in the engine.
+
+    An interrupt becomes `GenerationInterrupted` with everything that was made. Nothing of the
+    interrupted frames is kept: they hold the model's tensors.
+    """
+
+    def __init__(self, engine: Engine, jobs: list[Job]):
+        self.engine, self.jobs = engine, jobs
+
+    def __enter__(self) -> Owned:
+        return self
+
+    def start(self) -> None:
+        """Add the requests; inside the `with`, so that an interrupt half-way withdraws them."""
+        for job in self.jobs:
+            for request in job.requests:
+                self.engine.add(request)
+
+    def __exit__(self, kind, error, traceback) -> None:
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        clean = kind is None
+        while not clean:
+            # another Ctrl-C during the clean-up must not leave it half done
+            try:
+                self._withdraw()
+                clean = True
+            except KeyboardInterrupt:
+                interrupted = True
+        if interrupted:
+            if error is not None:
+                error.__traceback__ = error.__context__ = None
+            raise GenerationInterrupted([job.output() for job in self.jobs]) from None
+
+    def _withdraw(self) -> None:
+        for job in self.jobs:
+            for request in job.requests:
+                if not request.finished:
+                    self.engine.abort(request)
+        self.engine.settle()
