@@ -339,7 +339,7 @@ def test_the_clock_shortens_the_plan(rows, tmp_path, monkeypatch):
     net = model.Llama(settings)
     deadline = train.time.monotonic() + 2
     history = train.train(net, rows, settings, bos=0, deadline=deadline, work=tmp_path)
-    assert 10 < history.steps < 10_000
+    assert 5 <= history.steps < 10_000  # how many depends on how busy the machine is
     assert (tmp_path / "checkpoint.pt").exists()
     assert train.rate(history.steps - 1, history.steps, settings) < 0.05
 
