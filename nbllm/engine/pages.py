@@ -40,11 +40,6 @@ class PagePool:
         self.forget_blocks()
 
     @property
-    def capacity(self) -> int:
-        """Tokens that fit when everything is free."""
-        return (self.num_pages - 1) * PAGE_SIZE
-
-    @property
     def num_free(self) -> int:
         return len(self.free)
 

@@ -21,7 +21,6 @@ class Tokenizer:
         self.backend.no_padding()
         self.backend.no_truncation()
         self.config, self.folder = config, folder
-        self.vocab_size = self.backend.get_vocab_size(with_added_tokens=True)
 
     @classmethod
     def from_folder(cls, folder: Path) -> Tokenizer:
