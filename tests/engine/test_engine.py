@@ -4,8 +4,6 @@ import random
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from nbllm import LLM, SamplingParams
 
@@ -102,60 +100,3 @@ def test_logprobs_are_those_of_transformers(llama, dtype):
         assert abs(own.sum().item() - out.cumulative_logprob) < 1e-3
         assert [next(iter(p)) for p in out.logprobs] == out.token_ids
         assert [next(iter(p.values())).rank for p in out.logprobs] == [1] * 8
-
-
-# prompts that share nothing, a few tokens, a page, a page and more, or everything
-POOL = prompts(4, seed=5)
-POOL += [
-    [7] * 64 + [1, 2],
-    [7] * 64 + [1, 3, 4],
-    [7] * 70,
-    [7] * 64,
-    [7] * 64 + [9] * 30,
-    [7] * 64 + [9] * 35 + [8],
-]
-
-
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(st.data())
-def test_random_schedules(llama, reference, data):
-    """Arrivals at any step, aborts, short budgets, few pages: the rest is what it is alone."""
-    rows = data.draw(st.integers(1, 6), label="max_num_seqs")
-    budget = data.draw(st.integers(1, 100), label="max_num_batched_tokens")
-    pages = data.draw(st.integers(3, 12), label="pages")
-    engine_options = {
-        "max_num_seqs": rows,
-        "max_num_batched_tokens": budget,
-        "kv_cache_memory_bytes": pages * 24576,
-        "max_model_len": 128,
-        "enable_prefix_caching": data.draw(st.booleans(), label="enable_prefix_caching"),
-    }
-    many = data.draw(st.lists(st.sampled_from(POOL), min_size=6, max_size=6), label="prompts")
-    arrive = [data.draw(st.integers(0, 20)) for _ in many]
-    abort = {
-        i: data.draw(st.integers(0, 30)) for i in data.draw(st.sets(st.integers(0, 5), max_size=3))
-    }
-    with LLM(llama[0], **engine_options) as llm:
-        from nbllm.prompts import as_prompts
-
-        jobs = llm._jobs(as_prompts(many), GREEDY)
-        requests = [job.requests[0] for job in jobs]
-        for step in range(2000):
-            for i, request in enumerate(requests):
-                if arrive[i] == step:
-                    llm.engine.add(request)
-                if abort.get(i) == step and step >= arrive[i]:
-                    llm.engine.abort(request)
-            llm.engine.step()
-            if step > 31 and all(r.finished for r in requests):
-                break
-        for i, request in enumerate(requests):
-            want = reference(many[i], 24)
-            assert request.output_ids == want[: request.num_output]
-            assert request.num_output == 24 or i in abort or request.finish_reason == "length"
-            assert request.finished
-        assert llm.engine.num_unfinished == 0
-        assert llm.info().num_free_pages == llm.info().num_pages
-        assert len(llm.engine.scheduler.rows.free) == rows

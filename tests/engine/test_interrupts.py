@@ -48,12 +48,13 @@ def lines_of_a_run(llm, many) -> int:
     return -1 - count.left
 
 
-def test_at_every_line_of_a_step(llm, reference):
+def check_interrupts(llm, reference, every: int) -> None:
+    """Interrupt at every n-th line of a run; afterwards the tokens are right and no page is lost."""
     many = [[i + 1] * (60 + 3 * i) for i in range(3)]
     want = [reference(p, 6) for p in many]
     total = lines_of_a_run(llm, many)
     assert total > 300
-    for at in range(1, total, 3):
+    for at in range(1, total, every):
         jobs = llm._jobs(as_prompts(many), GREEDY)
         requests = [job.requests[0] for job in jobs]
         for r in requests:
@@ -73,6 +74,15 @@ def test_at_every_line_of_a_step(llm, reference):
         assert [r.output_ids for r in requests] == want, f"line {at}"
         assert llm.info().num_free_pages == llm.info().num_pages, f"line {at}"
         assert llm.engine.num_unfinished == 0
+
+
+def test_at_many_lines_of_a_step(llm, reference):
+    check_interrupts(llm, reference, every=7)
+
+
+@pytest.mark.slow
+def test_at_every_line_of_a_step(llm, reference):
+    check_interrupts(llm, reference, every=1)
 
 
 def test_an_interrupted_generate_keeps_what_it_made(llm, reference):
