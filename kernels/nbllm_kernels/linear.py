@@ -14,14 +14,14 @@ SMALL = 1 << 19
 
 linear_ref = F.linear
 
+# the operators behind torch.compile's CPU code: there on x86, but not promised
+_packed = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+
 
 def pack(weight: Tensor) -> Tensor | None:
     """A copy of weight [N, K] in oneDNN's order; None where that has nothing to offer."""
     fits = weight.device.type == "cpu" and weight.dtype == torch.float32
-    # the operators behind torch.compile's CPU code: there on x86, but not promised
-    if not fits or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        return None
-    if not torch.backends.mkldnn.is_available():
+    if not fits or _packed is None or not torch.backends.mkldnn.is_available():
         return None
     return torch.ops.mkldnn._reorder_linear_weight(weight, None)
 
@@ -30,4 +30,5 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, packed: Tensor | None
     """x [T, K], weight [N, K], bias [N], packed = pack(weight) -> [T, N]."""
     if packed is None or (len(x) == 1 and weight.numel() < SMALL):
         return linear_ref(x, weight, bias)
-    return torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    assert _packed is not None, "pack() gave something"
+    return _packed.default(x, packed, bias, "none", [], "")

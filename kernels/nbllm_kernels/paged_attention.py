@@ -6,42 +6,48 @@ The cache of all layers is one tensor kv [P, layers, 2, K, page_size, D], page-m
 page of memory grows every layer. H query heads share K key-value heads: head h reads h // (H / K).
 Decoding is bound by reading the cache.
 
-Where a token's, or a page's, keys and values lie is the same in every layer but for an offset, so
-those indices are computed once a step (`slot_rows`, `page_rows`) and shared by the layers.
+Where tokens' keys and values lie is computed once a step, for all layers (`slot_rows`, `page_rows`).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+GRAIN = 16
+"""Tokens that are gathered together: a page's unused end is not copied."""
+
 
 def slot_rows(kv: Tensor, slots: Tensor) -> Tensor:
-    """Rows of kv.view(-1, D), in layer 0, of slots [T] (page * page_size + offset): [T, 2 * K]."""
+    """Rows of kv.view(-1, D) of slots [T] (page * page_size + offset): [layers, T * 2 * K]."""
     _, layers, two, heads, size, _ = kv.shape
-    head = torch.arange(two * heads, device=kv.device)
-    page, offset = slots // size, slots % size
-    return (page[:, None] * layers * two * heads + head) * size + offset[:, None]
+    row = torch.arange(layers * two * heads, device=kv.device).view(layers, 1, -1)
+    page, offset = (slots // size)[:, None], (slots % size)[:, None]
+    return ((page * layers * two * heads + row) * size + offset).flatten(1)
 
 
-def page_rows(kv: Tensor, pages: Tensor) -> Tensor:
-    """Rows of kv.view(-1, page_size * D), in layer 0, of pages [B, M]: [B, 2 * K, M]."""
-    _, layers, two, heads, _, _ = kv.shape
-    head = torch.arange(two * heads, device=kv.device)
-    return pages[:, None, :] * (layers * two * heads) + head[None, :, None]
+def page_rows(kv: Tensor, pages: Tensor, kv_len: int) -> Tensor:
+    """Rows of kv.view(-1, GRAIN * D) of the first kv_len tokens of pages [B, M].
+
+    [layers, B, 2 * K, ceil(kv_len / GRAIN)]
+    """
+    _, layers, two, heads, size, _ = kv.shape
+    row = torch.arange(layers * two * heads, device=kv.device).view(layers, 1, -1, 1)
+    grain = torch.arange(-(-kv_len // GRAIN), device=kv.device)
+    per_page = size // GRAIN
+    page = pages[:, None, grain // per_page]
+    return (page * layers * two * heads + row) * per_page + grain % per_page
 
 
-def write_kv_ref(kv: Tensor, layer: int, k: Tensor, v: Tensor, rows: Tensor) -> None:
-    """Put k and v [T, K, D] of one layer at `rows`, of `slot_rows`."""
-    _, _, two, heads, size, dim = kv.shape
-    at = rows + layer * two * heads * size
-    kv.view(-1, dim).index_copy_(0, at.flatten(), torch.cat((k, v), 1).flatten(0, 1))
+def write_kv_ref(kv: Tensor, k: Tensor, v: Tensor, rows: Tensor) -> None:
+    """Put one layer's k and v [T, K, D] at its `rows`, of `slot_rows`."""
+    flat = torch.cat((k, v), 1).view(-1, k.shape[-1])
+    kv.view(-1, k.shape[-1]).index_copy_(0, rows, flat)
 
 
-def gather_kv(kv: Tensor, layer: int, rows: Tensor, kv_len: int) -> tuple[Tensor, Tensor]:
-    """The first kv_len keys and values [B, K, kv_len, D] of the pages at `rows`, of `page_rows`."""
-    _, _, two, heads, size, dim = kv.shape
-    at = rows + layer * two * heads
-    flat = kv.view(-1, size * dim).index_select(0, at.flatten())
+def gather_kv(kv: Tensor, rows: Tensor, kv_len: int) -> tuple[Tensor, Tensor]:
+    """The first kv_len keys and values [B, K, kv_len, D] of one layer's `rows`, of `page_rows`."""
+    _, _, two, heads, _, dim = kv.shape
+    flat = kv.view(-1, GRAIN * dim).index_select(0, rows.flatten())
     k, v = flat.view(len(rows), two, heads, -1, dim)[:, :, :, :kv_len].unbind(1)
     return k, v
 
@@ -53,34 +59,39 @@ def decode_mask(kv: Tensor, max_kv_len: int, kv_lens: Tensor) -> Tensor:
     return mask[:, None, None, :]
 
 
-def decode_attention_ref(
-    q: Tensor, kv: Tensor, layer: int, rows: Tensor, mask: Tensor, scale: float
-) -> Tensor:
-    """One new token a request. q [B, H, D], rows of `page_rows`, `decode_mask` -> [B, H, D]."""
-    k, v = gather_kv(kv, layer, rows, mask.shape[-1])
+def decode_attention_ref(q: Tensor, kv: Tensor, rows: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """One new token a request. q [B, H, D], a layer's `page_rows`, `decode_mask` -> [B, H, D]."""
+    k, v = gather_kv(kv, rows, mask.shape[-1])
     # the heads that share a key-value head are its queries: [B, K, H / K, D]
     grouped = q.unflatten(1, (k.shape[1], -1))
     return F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask, scale=scale).flatten(1, 2)
 
 
+def prefill_mask(kv: Tensor, kv_len: int, positions: Tensor) -> Tensor:
+    """What tokens at positions [C, L] see of kv_len tokens, as 0 or -inf: [C, 1, L, kv_len]."""
+    seen = torch.arange(kv_len, device=kv.device) <= positions[..., None]
+    mask = torch.zeros(seen.shape, dtype=kv.dtype, device=kv.device).masked_fill_(~seen, -torch.inf)
+    return mask[:, None]
+
+
 def prefill_attention_ref(
-    q: Tensor, kv: Tensor, layer: int, rows: Tensor, kv_len: int, scale: float
+    q: Tensor, kv: Tensor, rows: Tensor, kv_len: int, mask: Tensor | None, scale: float
 ) -> Tensor:
-    """The last L tokens of one request's kv_len. q [L, H, D], rows [1, 2 * K, M] -> [L, H, D]."""
-    k, v = gather_kv(kv, layer, rows, kv_len)
-    new, mask = len(q), None
-    if new < kv_len:  # earlier tokens are in the cache: row i sees kv_len - new + i + 1 of them
-        mask = torch.ones(new, kv_len, dtype=torch.bool, device=q.device).tril(kv_len - new)
+    """Several new tokens each of C requests. q [C, L, H, D], a layer's `page_rows` -> q's shape.
+
+    mask is `prefill_mask`'s, or None where the L new tokens are all there is.
+    """
+    k, v = gather_kv(kv, rows, kv_len)
     out = F.scaled_dot_product_attention(
-        q.transpose(0, 1)[None],
+        q.transpose(1, 2),
         k,
         v,
         attn_mask=mask,
         is_causal=mask is None,
         scale=scale,
-        enable_gqa=q.shape[1] != k.shape[1],
+        enable_gqa=q.shape[2] != k.shape[1],
     )
-    return out[0].transpose(0, 1)
+    return out.transpose(1, 2)
 
 
 write_kv = write_kv_ref

@@ -18,12 +18,11 @@ def rope_table(head_dim: int, length: int, base: float, device=None) -> Tensor:
 def rope_ref(x: Tensor, cos_sin: Tensor) -> Tensor:
     """Rotate x [T, H, D] by cos_sin [T, D]: one row of `rope_table` for each token."""
     cos, sin = cos_sin[:, None].chunk(2, -1)  # [T, 1, D / 2]
-    a, b = x.float().chunk(2, -1)
-    y = torch.empty(x.shape, dtype=torch.float32, device=x.device)
-    left, right = y.chunk(2, -1)
-    torch.mul(a, cos, out=left).addcmul_(b, sin, value=-1)
-    torch.mul(b, cos, out=right).addcmul_(a, sin)
-    return y.to(x.dtype)
+    halves = x.float().unflatten(-1, (2, -1))
+    y = halves * cos[:, :, None]
+    y[:, :, 0].addcmul_(halves[:, :, 1], sin, value=-1)
+    y[:, :, 1].addcmul_(halves[:, :, 0], sin)
+    return y.flatten(-2).to(x.dtype)
 
 
 rope = rope_ref

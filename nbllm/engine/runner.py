@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -16,6 +18,9 @@ from .pages import pages_for
 from .rows import Rows
 from .sampler import Samples, sample
 from .scheduler import Plan
+
+LONG = 256
+"""New tokens of a request beyond which computing it beside others gains nothing."""
 
 
 def page_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
@@ -49,15 +54,14 @@ class Runner:
         ids, positions = [rows.last[plan.rows]], [lengths - 1]
         newest = rows.pages[plan.rows, (lengths - 1) // PAGE_SIZE]
         slots = [_slots(newest, lengths - 1)]
-        chunks, last, at = [], list(range(len(lengths))), len(lengths)
+        last, at, parts = list(range(len(lengths))), len(lengths), []
         for request, start, stop in plan.chunks:
             new = np.arange(start, stop)
             table = np.array(request.pages[: pages_for(stop)])
             ids.append(np.array(request.tokens[start:stop]))
             positions.append(new)
             slots.append(_slots(table[new // PAGE_SIZE], new))
-            chunk = slice(at, at := at + stop - start)
-            chunks.append(Chunk(tokens=chunk, pages=self._put(table[None]), kv_len=stop))
+            parts.append((np.arange(at, at := at + stop - start), table, stop))
             if stop == len(request.tokens):
                 last.append(at - 1)
         return Batch(
@@ -68,12 +72,42 @@ class Runner:
             pages=self._put(pages),
             kv_lens=self._put(lengths),
             max_kv_len=longest,
-            chunks=chunks,
+            chunks=[self._chunk(group) for group in _alike(parts)],
             last=None if len(last) == at else self._put(np.array(last, np.int64)),
+        )
+
+    def _chunk(self, parts: list[Part]) -> Chunk:
+        """Requests side by side, the shorter ones padded."""
+        tokens, tables, lengths = zip(*parts, strict=True)
+        return Chunk(
+            tokens=self._put(_padded(tokens, lambda a: a[-1])),
+            pages=self._put(_padded(tables, lambda _: 0)),
+            max_kv_len=max(lengths),
         )
 
     def _put(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.kv.device)
+
+
+Part = tuple[np.ndarray, np.ndarray, int]
+"""New tokens of one request: which of the batch's, its page table, its tokens so far."""
+
+
+def _alike(parts: list[Part]) -> list[list[Part]]:
+    """Groups that can be padded to one shape for at most twice the work; long ones stay alone."""
+    groups: dict[tuple[int, ...], list[Part]] = defaultdict(list)
+    for i, part in enumerate(parts):
+        new, kv_len = len(part[0]), part[2]
+        alone = i if new > LONG else -1
+        groups[(new - 1).bit_length(), (kv_len - 1).bit_length(), alone].append(part)
+    return list(groups.values())
+
+
+def _padded(arrays: Sequence[np.ndarray], filler: Callable[[np.ndarray], int]) -> np.ndarray:
+    out = np.empty((len(arrays), max(map(len, arrays))), np.int64)
+    for row, array in zip(out, arrays, strict=True):
+        row[: len(array)], row[len(array) :] = array, filler(array)
+    return out
 
 
 def _slots(pages: np.ndarray, positions: np.ndarray) -> np.ndarray:

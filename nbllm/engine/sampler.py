@@ -34,11 +34,11 @@ def sample(logits: Tensor, rows: Rows, index: np.ndarray, requests: list[Request
     """Sample the rows `index` from logits [R, V]; `requests` are the same rows' requests."""
     raw = logits.float()
     chosen = choose(mask_early_stops(raw, rows, index), rows, index)
-    total = raw.logsumexp(-1)
-    logprobs = raw.gather(1, chosen[:, None])[:, 0] - total
+    logprobs = raw.log_softmax(-1)
+    own = logprobs.gather(1, chosen[:, None])[:, 0]
     asked = {i: k for i, r in enumerate(requests) if (k := r.params.logprobs) is not None}
-    tops = top_logprobs(raw, total, chosen, asked) if asked else {}
-    return Samples(tokens=chosen.cpu().numpy(), logprobs=logprobs.cpu().numpy(), tops=tops)
+    tops = top_logprobs(logprobs, chosen, asked) if asked else {}
+    return Samples(tokens=chosen.cpu().numpy(), logprobs=own.cpu().numpy(), tops=tops)
 
 
 def mask_early_stops(logits: Tensor, rows: Rows, index: np.ndarray) -> Tensor:
@@ -108,16 +108,13 @@ def candidates(x: Tensor, top_k: Tensor, top_p: Tensor, min_p: Tensor, width: in
     return values, ids, whole | reached
 
 
-def top_logprobs(
-    raw: Tensor, total: Tensor, chosen: Tensor, asked: dict[int, int]
-) -> dict[int, TopLogprobs]:
+def top_logprobs(logprobs: Tensor, chosen: Tensor, asked: dict[int, int]) -> dict[int, TopLogprobs]:
     """The likeliest tokens of the rows that asked ({row: k}, −1: all), and the chosen one's rank."""
-    at = torch.tensor(list(asked), device=raw.device)
-    x, own = raw[at], raw[at].gather(1, chosen[at][:, None])
-    ranks = (x >= own).sum(-1).tolist()
-    counts = [k if 0 <= k < raw.shape[1] else raw.shape[1] for k in asked.values()]
-    values, ids = x.topk(max(counts))
-    values, ids = (values - total[at][:, None]).cpu().numpy(), ids.cpu().numpy()
+    at = torch.tensor(list(asked), device=logprobs.device)
+    x, vocab = logprobs[at], logprobs.shape[1]
+    ranks = (x >= x.gather(1, chosen[at][:, None])).sum(-1).tolist()
+    counts = [k if 0 <= k < vocab else vocab for k in asked.values()]
+    values, ids = (t.cpu().numpy() for t in x.topk(max(counts)))
     return {
         i: TopLogprobs(rank=ranks[j], token_ids=ids[j, :k], logprobs=values[j, :k])
         for j, (i, k) in enumerate(zip(asked, counts, strict=True))

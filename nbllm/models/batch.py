@@ -11,11 +11,11 @@ PAGE_SIZE = 64
 
 @dataclass(slots=True, kw_only=True)
 class Chunk:
-    """Several new tokens of one request: a prompt, a part of one, or a recomputation."""
+    """Several new tokens each of C requests: prompts, parts of prompts, or recomputations."""
 
-    tokens: slice  # which of the batch's T tokens
-    pages: Tensor  # [1, M] the request's page table
-    kv_len: int  # its tokens in the cache once these are written
+    tokens: Tensor  # [C, L] which of the batch's T tokens; a shorter request repeats its last
+    pages: Tensor  # [C, M] page tables, padded with the null page 0
+    max_kv_len: int  # tokens that the longest of them has in the cache once these are written
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,12 +10,13 @@ from nbllm_kernels.paged_attention import (
     decode_mask,
     page_rows,
     prefill_attention,
+    prefill_mask,
     slot_rows,
     write_kv,
 )
 from nbllm_kernels.rms_norm import add_rms_norm, rms_norm
 
-from .batch import Batch
+from .batch import Batch, Chunk
 
 
 def empty(*shape: int) -> nn.Parameter:
@@ -88,15 +89,28 @@ class PagedAttention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> Tensor:
         """q [T, H, D], k and v [T, K, D] -> [T, H * D]."""
-        kv, layer, parts, decoding = batch.kv, self.layer, [], len(batch.kv_lens)
-        slots = batch.once("slots", lambda: slot_rows(kv, batch.slots))
-        write_kv(kv, layer, k, v, slots)
+        slots = batch.once("slots", lambda: slot_rows(batch.kv, batch.slots))
+        write_kv(batch.kv, k, v, slots[self.layer])
+        if not batch.chunks:
+            return self.decode(q, batch).flatten(1)
+        out, decoding = torch.empty_like(q), len(batch.kv_lens)
         if decoding:
-            rows = batch.once("pages", lambda: page_rows(kv, batch.pages))
-            mask = batch.once("mask", lambda: decode_mask(kv, batch.max_kv_len, batch.kv_lens))
-            parts.append(decode_attention(q[:decoding], kv, layer, rows, mask, self.scale))
-        for i, chunk in enumerate(batch.chunks):
-            rows = batch.once(i, lambda c=chunk: page_rows(kv, c.pages))
-            mine = q[chunk.tokens]
-            parts.append(prefill_attention(mine, kv, layer, rows, chunk.kv_len, self.scale))
-        return (parts[0] if len(parts) == 1 else torch.cat(parts)).flatten(1)
+            out[:decoding] = self.decode(q[:decoding], batch)
+        for chunk in batch.chunks:
+            new = self.prefill(q[chunk.tokens], chunk, batch)
+            out.index_copy_(0, chunk.tokens.flatten(), new.flatten(0, 1))
+        return out.flatten(1)
+
+    def decode(self, q: Tensor, batch: Batch) -> Tensor:
+        kv, longest = batch.kv, batch.max_kv_len
+        rows = batch.once("rows", lambda: page_rows(kv, batch.pages, longest))
+        mask = batch.once("mask", lambda: decode_mask(kv, longest, batch.kv_lens))
+        return decode_attention(q, kv, rows[self.layer], mask, self.scale)
+
+    def prefill(self, q: Tensor, chunk: Chunk, batch: Batch) -> Tensor:
+        kv, longest, mask = batch.kv, chunk.max_kv_len, None
+        rows = batch.once((id(chunk), "rows"), lambda: page_rows(kv, chunk.pages, longest))
+        if chunk.tokens.shape != (1, longest):
+            positions = batch.positions[chunk.tokens]
+            mask = batch.once((id(chunk), "mask"), lambda: prefill_mask(kv, longest, positions))
+        return prefill_attention(q, kv, rows[self.layer], longest, mask, self.scale)
