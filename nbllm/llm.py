@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Generator, Sequence
-from itertools import count
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import torch
@@ -15,15 +13,10 @@ from . import __version__
 from . import chat as chats
 from .engine import waiting
 from .engine.build import Limits, new_engine, pick_device, pick_dtype
+from .engine.intake import Intake
 from .engine.job import Job
-from .engine.request import Request
-from .engine.text import Tokenizer, TokenText
-from .errors import (
-    ClosedError,
-    NotYetError,
-    ParamError,
-    PromptError,
-)
+from .engine.text import Tokenizer
+from .errors import ClosedError, NotYetError, ParamError, PromptError
 from .models import load
 from .models.generation_config import default_params, eos_ids
 from .options import refuse_unknown
@@ -31,20 +24,7 @@ from .outputs import Counter, Gauge, Metric, ModelInfo, RequestOutput
 from .prompts import Prompt, as_prompts, conversations_in, one_each
 from .sampling_params import SamplingParams
 
-NOT_YET = (
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-    "prompt_logprobs",
-    "bad_words",
-    "logit_bias",
-    "allowed_token_ids",
-    "structured_outputs",
-    "logits_processors",
-    "truncate_prompt_tokens",
-    "spaces_between_special_tokens",
-)
-"""SamplingParams fields that are only accepted at their default."""
+LOGPROBS_MODES = ("raw_logprobs", "processed_logprobs")
 
 
 class LLM:
@@ -67,6 +47,9 @@ class LLM:
     max_logprobs: largest `logprobs` that a request may ask for; −1: no limit.
     hf_overrides: a dictionary laid over config.json.
     device: "auto", "cpu", "cuda" or "cuda:1".
+    deterministic: compute every row the same way whatever the batch; a CPU in float32 always does.
+    logprobs_mode: "raw_logprobs" (of the model's logits), or "processed_logprobs" (after penalties,
+        masks, temperature and filters).
 
     Raises `ModelError` for a model that cannot be found, read or run; `ParamError` for an option
     out of range or unknown. Interface: vLLM's `LLM`.
@@ -93,10 +76,16 @@ class LLM:
         revision: str | None = None,
         hf_overrides: dict[str, Any] | None = None,
         device: str | torch.device = "auto",
+        deterministic: bool = False,
+        logprobs_mode: str = "raw_logprobs",
         task: str = "generate",
         **others: Any,
     ):
         refuse_unknown(others, inspect.signature(LLM).parameters)
+        if logprobs_mode not in LOGPROBS_MODES:
+            raise ParamError(
+                f"logprobs_mode must be one of {', '.join(LOGPROBS_MODES)}, got {logprobs_mode!r}"
+            )
         if not isinstance(model, str | Path):
             raise NotYetError(f"model must be a name or a folder, got a {type(model).__name__}")
         if task not in ("generate", "auto"):
@@ -110,6 +99,8 @@ class LLM:
             enable_prefix_caching=enable_prefix_caching,
         )
         self._device = pick_device(device)
+        if deterministic and self._device.type != "cpu":
+            raise NotYetError("deterministic=True is supported only on a CPU yet; leave it out")
         self.name, self._revision = str(model).rstrip("/").rpartition("/")[2], revision
         self._folder = load.find(model, revision)
         self.config = load.read_config(self._folder, hf_overrides)
@@ -117,8 +108,6 @@ class LLM:
         self.tokenizer = _tokenizer(tokenizer, self._folder)
         self._chat_template = chats.load_if_path(chat_template, self.tokenizer)
         self._defaults = default_params(self._folder, generation_config, override_generation_config)
-        self._eos_ids = frozenset(eos_ids(self._folder, self.config, self.tokenizer.eos_token_id))
-        self._max_logprobs, self._random, self._calls = max_logprobs, Random(seed), count()
         network = load.build(self.config, self._dtype, self._device)
         if load_format == "dummy":
             load.fill_dummy(network, seed)
@@ -132,7 +121,20 @@ class LLM:
         self._dummy = load_format == "dummy"
         self._num_parameters = sum(p.numel() for p in network.parameters())
         self.engine, self.max_model_len = new_engine(
-            network, self.config, self._dtype, self._device, limits
+            network,
+            self.config,
+            self._dtype,
+            self._device,
+            limits,
+            processed_logprobs=logprobs_mode == "processed_logprobs",
+        )
+        self.intake = Intake(
+            self.tokenizer,
+            self.config,
+            eos_ids=eos_ids(self._folder, self.config, self.tokenizer.eos_token_id),
+            max_logprobs=max_logprobs,
+            max_model_len=self.max_model_len,
+            seed=seed,
         )
         self._closed = False
 
@@ -375,69 +377,7 @@ class LLM:
         """Requests for every prompt, all checked before any is added."""
         self._check_open()
         each = one_each(params if params is not None else self._defaults, len(prompts))
-        order = _priorities(priority, len(prompts))
-        for p in each:
-            self._check_params(p)
-        call = next(self._calls)
-        return [
-            self._job(f"{call}-{i}", *pair, order[i])
-            for i, pair in enumerate(zip(prompts, each, strict=True))
-        ]
-
-    def _job(self, id: str, prompt: Prompt, params: SamplingParams, priority: int) -> Job:
-        params = params.clone()
-        ids = prompt.ids(self.tokenizer.encode)
-        self._check_prompt(ids)
-        room = self.max_model_len - len(ids)
-        limit = len(ids) + min(room, params.max_tokens or room)
-        seed = self._random.getrandbits(63) if params.seed is None else params.seed
-        requests = [
-            Request(
-                id=f"{id}-{i}",
-                tokens=list(ids),
-                num_prompt=len(ids),
-                params=params,
-                limit=limit,
-                eos_ids=frozenset() if params.ignore_eos else self._eos_ids,
-                seed=(seed + i + 2**63) % 2**64 - 2**63,  # the 64 bits that the noise takes
-                text=TokenText(self.tokenizer, skip_special_tokens=params.skip_special_tokens)
-                if params.detokenize
-                else None,
-                priority=priority,
-            )
-            for i in range(params.n)
-        ]
-        return Job(id=id, prompt=prompt.text, requests=requests, tokenizer=self.tokenizer)
-
-    def _check_prompt(self, ids: list[int]) -> None:
-        if not ids:
-            raise PromptError("a prompt is empty; give it some text or token ids")
-        if len(ids) >= self.max_model_len:
-            raise PromptError(
-                f"a prompt of {len(ids)} tokens leaves no room for an answer in max_model_len="
-                f"{self.max_model_len}; shorten it"
-            )
-        if wrong := [i for i in (min(ids), max(ids)) if not 0 <= i < self.config.vocab_size]:
-            raise PromptError(
-                f"token id {wrong[0]} is outside the vocabulary of {self.config.vocab_size} ids"
-            )
-
-    def _check_params(self, params: SamplingParams) -> None:
-        default = SamplingParams()
-        for name in NOT_YET:
-            if (value := getattr(params, name)) != getattr(default, name):
-                raise NotYetError(f"{name} is not supported yet, got {value!r}; leave it out")
-        most = self._max_logprobs
-        wanted = params.logprobs
-        if wanted is not None and most != -1 and not 0 <= wanted <= most:
-            raise ParamError(
-                f"logprobs must be at most max_logprobs={most}, got {wanted}; LLM(max_logprobs=-1) lifts the limit"
-            )
-        for token in params.stop_ids:
-            if token >= self.config.vocab_size:
-                raise ParamError(
-                    f"stop_token_ids: {token} is outside the vocabulary of {self.config.vocab_size} ids"
-                )
+        return self.intake.jobs(prompts, each, _priorities(priority, len(prompts)))
 
 
 def _tokenizer(tokenizer: Any, folder: Path) -> Tokenizer:

@@ -286,6 +286,15 @@ class SamplingParams(_Checked):
         """Whether the likeliest token is always taken."""
         return self.temperature < GREEDY_BELOW
 
+    @property
+    def penalizes(self) -> bool:
+        """Whether any of the three penalties is on."""
+        return (
+            self.repetition_penalty != 1.0
+            or self.frequency_penalty != 0.0
+            or self.presence_penalty != 0.0
+        )
+
     def _check_together(self) -> None:
         if self.greedy and self.n > 1:
             raise ParamError(

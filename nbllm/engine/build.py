@@ -16,6 +16,7 @@ from .engine import Engine
 from .pages import PagePool, pages_for
 from .rows import Rows
 from .runner import Runner, new_cache, page_bytes
+from .sampler import Sampler
 from .scheduler import Scheduler
 
 DEFAULT_KV_BYTES = 1 << 30
@@ -51,7 +52,13 @@ class Limits:
 
 
 def new_engine(
-    model: nn.Module, config: ModelConfig, dtype: torch.dtype, device: torch.device, limits: Limits
+    model: nn.Module,
+    config: ModelConfig,
+    dtype: torch.dtype,
+    device: torch.device,
+    limits: Limits,
+    *,
+    processed_logprobs: bool = False,
 ) -> tuple[Engine, int]:
     """An engine for `model`, and the longest sequence it takes (prompt and output together).
 
@@ -79,7 +86,8 @@ def new_engine(
     budget = limits.max_num_batched_tokens or (2048 if device.type == "cpu" else 16384)
     kv = new_cache(num_pages, config, dtype, device)
     scheduler = Scheduler(pages, rows, max(budget, limits.max_num_seqs))
-    return Engine(Runner(model, config, rows, kv), scheduler), max_len
+    sampler = Sampler(rows, device, processed=processed_logprobs)
+    return Engine(Runner(model, config, rows, kv, sampler), scheduler), max_len
 
 
 def _kv_bytes(device: torch.device, limits: Limits) -> int:

@@ -132,6 +132,8 @@ class Engine:
     def _collect(self, plan: Plan, samples: Samples | None) -> None:
         """Give every sampled request its token, then end those that are done."""
         if samples is not None:
+            for new in samples.scores:
+                new.request.keep_scores(new.first, new.logprobs, new.tops)
             self._append(plan.sampled, samples)
         for request, _, stop in plan.chunks:
             self.scheduler.computed(request, stop)
@@ -139,8 +141,8 @@ class Engine:
             request.first_token_time = request.first_token_time or time.time()
             self.scheduler.decode(request)
         if samples is not None:
-            ended = self.scheduler.rows.advance(plan.sampled_rows, samples.tokens)
             sampled = plan.sampled
+            ended = self.scheduler.rows.advance(plan.sampled_rows, samples.tokens)
             for request in {*(sampled[i] for i in ended), *self._watched.values()}:
                 if stop := stop_of(request):
                     self._end(request, *stop)

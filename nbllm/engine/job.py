@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from nbllm.outputs import CompletionOutput, Logprob, RequestMetrics, RequestOutput
 from nbllm.sampling_params import RequestOutputKind
 
-from .request import Request
+from .request import Request, TopLogprobs
 from .stops import output_text
 from .text import Tokenizer
 
@@ -41,6 +41,7 @@ class Job:
     tokenizer: Tokenizer
     told: list[Snapshot] = field(default_factory=list)  # what the latest report knew
     positions: list[list[dict[int, Logprob]]] = field(default_factory=list)  # made so far
+    prompt_positions: list[dict[int, Logprob] | None] | None = None  # made when complete
     marked: int = 0
     over: bool = False  # the latest report was the last
 
@@ -115,13 +116,25 @@ class Job:
         return known[begin : len(ids)]
 
     def _position(self, r: Request, i: int, token: int) -> dict[int, Logprob]:
-        """The sampled token first, then the likeliest."""
-        top = r.top_logprobs[i]
+        return self._ranked(token, r.logprobs[i], r.top_logprobs[i])
+
+    def _ranked(self, token: int, logprob: float, top: TopLogprobs) -> dict[int, Logprob]:
+        """The position's own token first, then the likeliest."""
         ranked = zip(top.token_ids.tolist(), top.logprobs.tolist(), strict=True)
-        found = {token: self._logprob(token, r.logprobs[i], top.rank)}
-        for rank, (other, logprob) in enumerate(ranked, 1):
-            found.setdefault(other, self._logprob(other, logprob, rank))
+        found = {token: self._logprob(token, logprob, top.rank)}
+        for rank, (other, value) in enumerate(ranked, 1):
+            found.setdefault(other, self._logprob(other, value, rank))
         return found
+
+    def _prompt_logprobs(self) -> list[dict[int, Logprob] | None] | None:
+        """One dictionary a prompt token, None for the first; None until all are there."""
+        r = self.requests[0]
+        if r.params.prompt_logprobs is None or r.scoring:
+            return None
+        if self.prompt_positions is None:
+            scored = zip(r.tokens[1 : r.num_prompt], r.prompt_logprobs, r.prompt_tops, strict=True)
+            self.prompt_positions = [None, *(self._ranked(*each) for each in scored)]
+        return self.prompt_positions
 
     def _logprob(self, token: int, logprob: float, rank: int) -> Logprob:
         text = self.tokenizer.decode([token], skip_special_tokens=False)
@@ -139,6 +152,7 @@ class Job:
             ],
             finished=all(s.finish_reason for s in now),
             metrics=self._metrics(),
+            prompt_logprobs=self._prompt_logprobs(),
             num_cached_tokens=first.num_reused or 0,
         )
 

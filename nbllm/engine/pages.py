@@ -69,13 +69,17 @@ class PagePool:
             if self.refs[page] == 0:
                 self.free[page] = None
 
-    def find(self, tokens: list[int]) -> tuple[list[int], list[int], Key | None]:
+    def find(
+        self, tokens: list[int], most: int | None = None
+    ) -> tuple[list[int], list[int], Key | None]:
         """The pages of the longest known prefix, their blocks' ids, and the first unknown key.
 
-        At least one token stays unknown, since something has to be computed to get logits.
+        most: tokens that may be reused; all but one by default, since something has to be computed
+        to get logits.
         """
         pages, chain = [], []
-        for at in range(0, len(tokens) - PAGE_SIZE, PAGE_SIZE) if self.reuse else ():
+        most = len(tokens) - 1 if most is None else most
+        for at in range(0, most - PAGE_SIZE + 1, PAGE_SIZE) if self.reuse else ():
             key = (chain[-1] if chain else ROOT, tuple(tokens[at : at + PAGE_SIZE]))
             if (page := self._page_of.get(key)) is None:
                 return pages, chain, key

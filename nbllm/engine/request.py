@@ -43,6 +43,9 @@ class Request:
     eos_ids: frozenset[int]  # empty with ignore_eos
     seed: int
     text: TokenText | None  # None without a tokenizer or with detokenize=False
+    bad_words: list[list[int]] = field(default_factory=list)  # as token ids
+    wanted_ids: ndarray | None = None  # tokens whose log-probabilities are kept at every position
+    scored_from: int | None = None  # first prompt token whose log-probability is wanted
     priority: int = 0
     arrival: float = field(default_factory=time.time)
 
@@ -54,6 +57,8 @@ class Request:
     row: int = NO_ROW  # its place in `Rows` while it runs
     logprobs: list[float] = field(default_factory=list)  # of the generated tokens
     top_logprobs: list[TopLogprobs] = field(default_factory=list)  # only if asked for
+    prompt_logprobs: list[float] = field(default_factory=list)  # of prompt tokens, from scored_from
+    prompt_tops: list[TopLogprobs] = field(default_factory=list)  # as many
     error: Exception | None = None  # what ended it, if that was a mistake
     finish_reason: str | None = None
     stop_reason: int | str | None = None
@@ -79,6 +84,33 @@ class Request:
     def output_ids(self) -> list[int]:
         """The generated tokens."""
         return self.tokens[self.num_prompt :]
+
+    @property
+    def scoring(self) -> bool:
+        """Whether log-probabilities of prompt tokens are still missing."""
+        first = self.scored_from
+        return first is not None and len(self.prompt_logprobs) < self.num_prompt - first
+
+    @property
+    def max_reused(self) -> int:
+        """Leading tokens that may come from the cache: logits need tokens that are computed."""
+        if self.scoring and self.scored_from is not None:
+            return self.scored_from - 1
+        return len(self.tokens) - 1
+
+    def scored(self, start: int, stop: int) -> range:
+        """Which of the tokens start … stop predict a prompt token whose score is missing."""
+        if not self.scoring or self.scored_from is None:
+            return range(0)
+        return range(max(start, self.scored_from - 1), min(stop, self.num_prompt - 1))
+
+    def keep_scores(self, first: int, logprobs: list[float], tops: list[TopLogprobs]) -> None:
+        """The scores of the prompt tokens from `first` on; what was there of them is replaced."""
+        assert self.scored_from is not None
+        del self.prompt_logprobs[first - self.scored_from :]
+        del self.prompt_tops[first - self.scored_from :]
+        self.prompt_tops += tops
+        self.prompt_logprobs += logprobs
 
     @property
     def finished(self) -> bool:

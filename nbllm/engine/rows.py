@@ -7,6 +7,8 @@ derives a row from its request, so after an interrupt the rows are simply built 
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 
 from nbllm.models.batch import PAGE_SIZE
@@ -33,6 +35,14 @@ class Rows:
         self.top_p = np.ones(max_rows, np.float32)
         self.top_k = np.zeros(max_rows, np.int64)
         self.min_p = np.zeros(max_rows, np.float32)
+        self.repetition = np.ones(max_rows, np.float32)
+        self.frequency = np.zeros(max_rows, np.float32)
+        self.presence = np.zeros(max_rows, np.float32)
+        self.penalized = np.zeros(max_rows, bool)  # any of the three is on
+        self.biased = np.zeros(max_rows, bool)  # logit_bias or allowed_token_ids
+        self.scripted = np.zeros(max_rows, bool)  # bad_words or logits_processors: needs the host
+        self.placement = np.zeros(max_rows, np.int64)  # a new number whenever a row is filled
+        self._placements = count(1)
         self.clear()
 
     def clear(self) -> None:
@@ -51,6 +61,12 @@ class Rows:
         self.temperature[row] = 0.0 if params.greedy else params.temperature
         self.top_p[row], self.top_k[row] = params.top_p, max(params.top_k, 0)
         self.min_p[row] = params.min_p
+        self.repetition[row] = params.repetition_penalty
+        self.frequency[row], self.presence[row] = params.frequency_penalty, params.presence_penalty
+        self.penalized[row] = params.penalizes
+        self.biased[row] = bool(params.logit_bias or params.allowed_token_ids)
+        self.scripted[row] = bool(request.bad_words or params.logits_processors)
+        self.placement[row] = next(self._placements)
         request.row = row
         self.pages[row, : len(request.pages)] = request.pages
         self.pages[row, len(request.pages) :] = 0
@@ -58,9 +74,9 @@ class Rows:
 
     def add_page(self, request: Request) -> None:
         """Follow the request's page list, which has grown by one."""
-        row, count = request.row, len(request.pages)
-        self.pages[row, count - 1] = request.pages[-1]
-        self.capacity[row] = count * PAGE_SIZE
+        row, num_pages = request.row, len(request.pages)
+        self.pages[row, num_pages - 1] = request.pages[-1]
+        self.capacity[row] = num_pages * PAGE_SIZE
 
     def activate(self, request: Request) -> None:
         """From now on the request decodes one token a step."""

@@ -6,6 +6,7 @@ import mmap
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,11 +14,15 @@ from torch import Tensor, nn
 
 from nbllm.models.batch import PAGE_SIZE, Batch, Chunk
 from nbllm.models.config import ModelConfig
+from nbllm.models.interface import TextGenerationModel
 
 from .pages import pages_for
 from .rows import Rows
-from .sampler import Samples, sample
+from .sampler import Sampler, Samples, Scores, score
 from .scheduler import Plan
+
+LOGITS = 1 << 24
+"""Logits that are computed at once for scoring: 64 MiB in float32."""
 
 LONG = 256
 """New tokens of a request beyond which computing it beside others gains nothing."""
@@ -32,20 +37,57 @@ def page_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
 class Runner:
     """The model on its device. `run` takes a plan and gives a token for each request it samples."""
 
-    def __init__(self, model: nn.Module, config: ModelConfig, rows: Rows, kv: Tensor):
-        self.model, self.config, self.rows, self.kv = model, config, rows, kv
+    def __init__(
+        self, model: nn.Module, config: ModelConfig, rows: Rows, kv: Tensor, sampler: Sampler
+    ):
+        self.model: TextGenerationModel = cast(TextGenerationModel, model)
+        self.config, self.rows, self.kv, self.sampler = config, rows, kv, sampler
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> Samples | None:
-        """Run the plan's tokens; None when no request got to its last one."""
-        batch = self._batch(plan)
-        logits = self.model(batch)
-        requests = plan.sampled
-        return sample(logits, self.rows, plan.sampled_rows, requests) if requests else None
+        """Run the plan's tokens; None when no request got to its last one and none wants scores."""
+        batch, num_sampled = self._batch(plan), len(plan.sampled)
+        hidden = self.model.forward(batch)
+        scores = self._scores(plan, hidden[num_sampled:])
+        if not num_sampled:
+            nothing = np.zeros(0)
+            return (
+                Samples(tokens=nothing, logprobs=nothing, tops={}, scores=scores)
+                if scores
+                else None
+            )
+        logits = self.model.compute_logits(hidden[:num_sampled])
+        samples = self.sampler.sample(logits, plan.sampled_rows, plan.sampled)
+        samples.scores = scores
+        return samples
 
     def close(self) -> None:
         """Let go of every tensor."""
-        del self.model, self.kv
+        del self.model, self.kv, self.sampler
+
+    def _scores(self, plan: Plan, hidden: Tensor) -> list[Scores]:
+        """What the prompts of the plan's chunks are worth, from the states before their tokens."""
+        scores = []
+        for request, start, stop in plan.chunks:
+            if not (scored := request.scored(start, stop)):
+                continue
+            mine, hidden = hidden[: len(scored)], hidden[len(scored) :]
+            targets = request.tokens[scored.start + 1 : scored.stop + 1]
+            logprobs, tops = self._score(mine, targets, request.params.prompt_logprobs or 0)
+            first = scored.start + 1
+            scores.append(Scores(request=request, first=first, logprobs=logprobs, tops=tops))
+        return scores
+
+    def _score(self, hidden: Tensor, targets: list[int], count: int):
+        """A few rows at a time: the logits of a whole prompt may be larger than the model."""
+        logprobs, tops = [], []
+        wanted = torch.tensor(targets, device=hidden.device)
+        size = max(1, LOGITS // self.config.vocab_size)
+        for states, ids in zip(hidden.split(size), wanted.split(size), strict=True):
+            some, best = score(self.model.compute_logits(states), ids, count)
+            logprobs += some
+            tops += best
+        return logprobs, tops
 
     def _batch(self, plan: Plan) -> Batch:
         rows, lengths = self.rows, self.rows.length[plan.rows]
@@ -54,13 +96,14 @@ class Runner:
         ids, positions = [rows.last[plan.rows]], [lengths - 1]
         newest = rows.pages[plan.rows, (lengths - 1) // PAGE_SIZE]
         slots = [_slots(newest, lengths - 1)]
-        last, at, parts = list(range(len(lengths))), len(lengths), []
+        last, scored, at, parts = list(range(len(lengths))), [], len(lengths), []
         for request, start, stop in plan.chunks:
             new = np.arange(start, stop)
             table = np.array(request.pages[: pages_for(stop)])
             ids.append(np.array(request.tokens[start:stop]))
             positions.append(new)
             slots.append(_slots(table[new // PAGE_SIZE], new))
+            scored += [at + i - start for i in request.scored(start, stop)]
             parts.append((np.arange(at, at := at + stop - start), table, stop))
             if stop == len(request.tokens):
                 last.append(at - 1)
@@ -73,7 +116,7 @@ class Runner:
             kv_lens=self._put(lengths),
             max_kv_len=longest,
             chunks=[self._chunk(group) for group in _alike(parts)],
-            last=None if len(last) == at else self._put(np.array(last, np.int64)),
+            last=None if len(last) == at else self._put(np.array(last + scored, np.int64)),
         )
 
     def _chunk(self, parts: list[Part]) -> Chunk:

@@ -6,7 +6,7 @@ never reorders ids, so what a request samples does not depend on the batch it is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from nbllm_kernels.gumbel import gumbel
 
+from .logits import LogitState
 from .request import Request, TopLogprobs
-from .rows import NO_TOKEN, Rows
+from .rows import Rows
 
 CANDIDATES = 256
 """Tokens sorted first for top-k, top-p and min-p; the whole vocabulary only if they do not suffice."""
@@ -23,34 +24,67 @@ CANDIDATES = 256
 
 @dataclass(slots=True, kw_only=True)
 class Samples:
-    """One token for each of R requests. Log-probabilities are of the raw logits."""
+    """One token for each of R requests, and the scores of prompt tokens that were asked for."""
 
     tokens: np.ndarray  # [R] int64
     logprobs: np.ndarray  # [R] float32
     tops: dict[int, TopLogprobs]  # for those of the R that asked
+    scores: list[Scores] = field(default_factory=list)
 
 
-def sample(logits: Tensor, rows: Rows, index: np.ndarray, requests: list[Request]) -> Samples:
-    """Sample the rows `index` from logits [R, V]; `requests` are the same rows' requests."""
-    raw = logits.float()
-    chosen = choose(mask_early_stops(raw, rows, index), rows, index)
-    logprobs = raw.log_softmax(-1)
-    own = logprobs.gather(1, chosen[:, None])[:, 0]
-    asked = {i: k for i, r in enumerate(requests) if (k := r.params.logprobs) is not None}
-    tops = top_logprobs(logprobs, chosen, asked) if asked else {}
-    return Samples(tokens=chosen.cpu().numpy(), logprobs=own.cpu().numpy(), tops=tops)
+@dataclass(slots=True, kw_only=True)
+class Scores:
+    """Log-probabilities of the prompt tokens of `request` from `first` on."""
+
+    request: Request
+    first: int
+    logprobs: list[float]
+    tops: list[TopLogprobs]
 
 
-def mask_early_stops(logits: Tensor, rows: Rows, index: np.ndarray) -> Tensor:
-    """EOS and stop ids cannot be chosen before min_tokens."""
-    early = np.flatnonzero(rows.length[index] < rows.min_length[index])
-    if not len(early):
-        return logits
-    logits = logits.clone()
-    for i in early:
-        ids = rows.stop_ids[:, index[i]]
-        logits[i, ids[(ids != NO_TOKEN) & (ids < logits.shape[1])]] = -torch.inf
-    return logits
+class Sampler:
+    """Draws the tokens of a step.
+
+    processed: report the log-probabilities after everything that was done to the logits, instead of
+    the raw ones.
+    """
+
+    def __init__(self, rows: Rows, device: torch.device, *, processed: bool = False):
+        self.rows, self.state, self.processed = rows, LogitState(rows, device), processed
+
+    def sample(
+        self,
+        logits: Tensor,
+        index: np.ndarray,
+        requests: list[Request],
+        allowed: Tensor | None = None,
+    ) -> Samples:
+        """Sample the rows `index` from logits [R, V]; `requests` are the same rows' requests.
+
+        allowed: what grammars permit, [R, V] bool, or None.
+        """
+        raw = logits.float()
+        final = self.state.apply(raw, index, requests, allowed)
+        chosen = choose(final, self.rows, index)
+        shown = processed(final, self.rows, index) if self.processed else raw
+        logprobs = shown.log_softmax(-1)
+        own = logprobs.gather(1, chosen[:, None])[:, 0]
+        asked = {i: a for i, r in enumerate(requests) if (a := asked_of(r)) is not None}
+        tops = top_logprobs(logprobs, chosen, asked) if asked else {}
+        return Samples(tokens=chosen.cpu().numpy(), logprobs=own.cpu().numpy(), tops=tops)
+
+
+def asked_of(request: Request) -> int | np.ndarray | None:
+    """Which log-probabilities a request wants beside the chosen token's: k likeliest, or these ids."""
+    return request.params.logprobs if request.wanted_ids is None else request.wanted_ids
+
+
+def score(logits: Tensor, targets: Tensor, count: int) -> tuple[list[float], list[TopLogprobs]]:
+    """The log-probabilities of `targets` [N] under logits [N, V], with the `count` likeliest."""
+    logprobs = logits.float().log_softmax(-1)
+    own = logprobs.gather(1, targets[:, None])[:, 0]
+    tops = top_logprobs(logprobs, targets, dict.fromkeys(range(len(targets)), count))
+    return own.tolist(), list(tops.values())
 
 
 def choose(logits: Tensor, rows: Rows, index: np.ndarray) -> Tensor:
@@ -108,17 +142,39 @@ def candidates(x: Tensor, top_k: Tensor, top_p: Tensor, min_p: Tensor, width: in
     return values, ids, whole | reached
 
 
-def top_logprobs(logprobs: Tensor, chosen: Tensor, asked: dict[int, int]) -> dict[int, TopLogprobs]:
-    """The likeliest tokens of the rows that asked ({row: k}, −1: all), and the chosen one's rank."""
+def processed(logits: Tensor, rows: Rows, index: np.ndarray) -> Tensor:
+    """Logits [R, V] after temperature and filters, -inf for what they drop; greedy rows as they are."""
+    shown = logits.clone()
+    for i in np.flatnonzero(rows.temperature[index] > 0):
+        mine = index[i : i + 1]
+        x = logits[i : i + 1] / float(rows.temperature[mine[0]])
+        k, p, m = (_tensor(a[mine], x) for a in (rows.top_k, rows.top_p, rows.min_p))
+        values, ids, _ = candidates(x, k, p, m, x.shape[1])
+        shown[i, ids[0]] = values[0]
+    return shown
+
+
+def top_logprobs(
+    logprobs: Tensor, chosen: Tensor, asked: dict[int, int | np.ndarray]
+) -> dict[int, TopLogprobs]:
+    """The chosen token's rank and the likeliest tokens of the rows that asked.
+
+    asked: {row: k}, −1 for the whole vocabulary, or {row: the ids that are wanted}.
+    """
     at = torch.tensor(list(asked), device=logprobs.device)
     x, vocab = logprobs[at], logprobs.shape[1]
     ranks = (x >= x.gather(1, chosen[at][:, None])).sum(-1).tolist()
-    counts = [k if 0 <= k < vocab else vocab for k in asked.values()]
-    values, ids = (t.cpu().numpy() for t in x.topk(max(counts)))
-    return {
-        i: TopLogprobs(rank=ranks[j], token_ids=ids[j, :k], logprobs=values[j, :k])
-        for j, (i, k) in enumerate(zip(asked, counts, strict=True))
-    }
+    counts = [k if isinstance(k, np.ndarray) or 0 <= k < vocab else vocab for k in asked.values()]
+    values, ids = x.topk(max((k for k in counts if not isinstance(k, np.ndarray)), default=0))
+    values, ids = values.cpu().numpy(), ids.cpu().numpy()
+    found = {}
+    for j, (i, k) in enumerate(zip(asked, counts, strict=True)):
+        if isinstance(k, np.ndarray):
+            own = x[j, torch.from_numpy(k).to(x.device)].cpu().numpy()
+            found[i] = TopLogprobs(rank=ranks[j], token_ids=k, logprobs=own)
+        else:
+            found[i] = TopLogprobs(rank=ranks[j], token_ids=ids[j, :k], logprobs=values[j, :k])
+    return found
 
 
 def _tensor(array: np.ndarray, like: Tensor) -> Tensor:

@@ -136,11 +136,11 @@ class Scheduler:
 
     def _admit(self, budget: int) -> None:
         """Start waiting requests, in order, while there are rows, pages and budget for them."""
-        begun = {self.pages.find(r.tokens)[2] for r in self.prefilling} - {None}
+        begun = {self._find(r)[2] for r in self.prefilling} - {None}
         later = []
         while self.waiting and len(self.rows.free) > len(later) and budget > 0:
             request = self.waiting[0][-1]
-            found, chain, key = self.pages.find(request.tokens)
+            found, chain, key = self._find(request)
             if key in begun:
                 # somebody is computing the same prefix: a step later it can be shared
                 later.append(heapq.heappop(self.waiting))
@@ -152,6 +152,9 @@ class Scheduler:
             budget -= request.num_missing
         for entry in later:
             heapq.heappush(self.waiting, entry)
+
+    def _find(self, request: Request):
+        return self.pages.find(request.tokens, request.max_reused)
 
     def _place(self, request: Request, found: list[int], chain: list[int]) -> bool:
         """Give a request a row and its pages, the `found` ones shared; False if they do not suffice."""

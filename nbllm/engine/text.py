@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ class Tokenizer:
         token = self.config.get(name)
         return token.get("content") if isinstance(token, dict) else token
 
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """The ids of special tokens."""
+        added = self.backend.get_added_tokens_decoder()
+        return frozenset(i for i, token in added.items() if token.special)
+
     @property
     def eos_token_id(self) -> int | None:
         token = self.special_token("eos_token")
@@ -79,8 +86,15 @@ class TokenText:
     The state is one tuple, replaced whole: an interrupt or a second reader never sees half of it.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, skip_special_tokens: bool = True):
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        skip_special_tokens: bool = True,
+        spaces_between_special_tokens: bool = True,
+    ):
         self.tokenizer, self.skip = tokenizer, skip_special_tokens
+        self.spaces = skip_special_tokens or spaces_between_special_tokens
         # ids read, start of the window, ids whose text is out, that text
         self._state: tuple[int, int, int, str] = (0, 0, 0, "")
 
@@ -96,4 +110,10 @@ class TokenText:
 
     def whole(self, ids: Sequence[int]) -> str:
         """The text of exactly these ids; an incomplete last character becomes U+FFFD."""
-        return self.tokenizer.decode(ids, skip_special_tokens=self.skip)
+        if self.spaces:
+            return self.tokenizer.decode(ids, skip_special_tokens=self.skip)
+        special = self.tokenizer.special_ids
+        # some decoders put a space before a special token: two in a row are decoded apart
+        cuts = [i for i in range(1, len(ids)) if ids[i] in special and ids[i - 1] in special]
+        parts = zip([0, *cuts], [*cuts, len(ids)], strict=True)
+        return "".join(self.tokenizer.decode(ids[a:b], skip_special_tokens=False) for a, b in parts)

@@ -100,5 +100,9 @@ class LlamaForCausalLM(nn.Module):
             self.lm_head.weight = self.model.embed_tokens.weight
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits [R, V] of the tokens that `batch.last` names."""
-        return self.lm_head(self.model(batch))
+        """Final hidden states [R, N] of the tokens that `batch.last` names."""
+        return self.model(batch)
+
+    def compute_logits(self, hidden: Tensor) -> Tensor:
+        """hidden [R, N] -> [R, V]."""
+        return self.lm_head(hidden)

@@ -86,8 +86,7 @@ def read_config(folder: Path, overrides: dict[str, Any] | None = None) -> ModelC
 
 def build(config: ModelConfig, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """The model with uninitialised parameters of `dtype` on `device`."""
-    module, name = MODELS[config.architecture].split(":")
-    model = getattr(import_module(module), name)(config)
+    model = _class_of(config.architecture)(config)
     made: dict[int, nn.Parameter] = {}  # tied parameters stay one
     for part in model.modules():
         for key, p in part._parameters.items():
@@ -101,6 +100,18 @@ def build(config: ModelConfig, dtype: torch.dtype, device: torch.device) -> nn.M
             if buffer is not None:
                 part._buffers[key] = buffer.to(device)
     return model.eval()
+
+
+def _class_of(architecture: str) -> type[nn.Module]:
+    found = MODELS[architecture]
+    if isinstance(found, str):
+        module, name = found.split(":")
+        found = getattr(import_module(module), name)
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise ModelError(f"the model of {architecture} must be an nn.Module class, got {found!r}")
+    if lacking := [m for m in ("forward", "compute_logits") if not hasattr(found, m)]:
+        raise ModelError(f"{found.__name__} lacks {', '.join(lacking)}: see TextGenerationModel")
+    return found
 
 
 def ready(model: nn.Module) -> None:

@@ -86,5 +86,9 @@ class OPTForCausalLM(nn.Module):
             self.lm_head.weight = decoder.embed_tokens.weight
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits [R, V] of the tokens that `batch.last` names."""
-        return self.lm_head(self.model["decoder"](batch))
+        """Final hidden states [R, narrow] of the tokens that `batch.last` names."""
+        return self.model["decoder"](batch)
+
+    def compute_logits(self, hidden: Tensor) -> Tensor:
+        """hidden [R, narrow] -> [R, V]."""
+        return self.lm_head(hidden)

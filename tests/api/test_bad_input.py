@@ -170,24 +170,6 @@ def test_one_bad_prompt_of_many_stops_all_before_they_run(llm):
     assert llm.engine.num_unfinished == 0
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"presence_penalty": 1},
-        {"prompt_logprobs": 1},
-        {"logit_bias": {1: 1}},
-        {"bad_words": ["x"]},
-        {"allowed_token_ids": [1]},
-        {"logits_processors": [print]},
-    ],
-    ids=str,
-)
-def test_what_is_not_there_yet_says_so(llm, changes):
-    name = next(iter(changes))
-    with pytest.raises(NotYetError, match=f"{name} is not supported yet"):
-        llm.generate("a", SamplingParams(**changes))
-
-
 def test_parameters(llm):
     with pytest.raises(ParamError, match="got 1 sampling parameters for 2 prompts"):
         llm.generate(["a", "b"], [SamplingParams()])

@@ -177,6 +177,6 @@ def test_defaults_come_from_the_model(llama, tmp_path):
         assert (params.temperature, params.top_k, params.max_tokens) == (0.3, 3, 5)
         params.max_tokens = 100
         assert llm.get_default_sampling_params().max_tokens == 5
-        assert {65, 66} <= llm._eos_ids
+        assert {65, 66} <= llm.intake.eos_ids
     with nbllm.LLM(folder, generation_config="vllm") as llm:
         assert llm.get_default_sampling_params() == SamplingParams()

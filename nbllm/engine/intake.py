@@ -1,0 +1,150 @@
+"""From what a caller gives to requests. Everything is checked here, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import count
+from random import Random
+from typing import Any
+
+from nbllm.errors import NotYetError, ParamError, PromptError
+from nbllm.models.config import ModelConfig
+from nbllm.prompts import Prompt
+from nbllm.sampling_params import SamplingParams
+
+from .job import Job
+from .request import Request
+from .text import Tokenizer, TokenText
+
+NOT_YET = ("structured_outputs",)
+"""SamplingParams fields that are only accepted at their default."""
+
+
+class Intake:
+    """Makes the requests of one model: knows its tokenizer, its vocabulary and its limits."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        config: ModelConfig,
+        *,
+        eos_ids: Iterable[int],
+        max_logprobs: int,
+        max_model_len: int,
+        seed: int,
+    ):
+        self.tokenizer, self.vocab_size = tokenizer, config.vocab_size
+        self.eos_ids, self.max_logprobs = frozenset(eos_ids), max_logprobs
+        self.max_model_len = max_model_len
+        self._random, self._calls = Random(seed), count()
+
+    def jobs(
+        self, prompts: Sequence[Prompt], params: Sequence[SamplingParams], priorities: Sequence[int]
+    ) -> list[Job]:
+        """The jobs of one call. Raises `PromptError` or `ParamError` for the first mistake."""
+        for each in {id(p): p for p in params}.values():
+            self.check_params(each)
+        call = next(self._calls)
+        given = zip(prompts, params, priorities, strict=True)
+        return [self._job(f"{call}-{i}", *each) for i, each in enumerate(given)]
+
+    def request(self, id: str, ids: list[int], params: SamplingParams, **more: Any) -> Request:
+        """One request for the prompt `ids`; `more` are fields of `Request`."""
+        room = self.max_model_len - len(ids)
+        limit = len(ids) + min(room, params.max_tokens or room)
+        return Request(
+            id=id,
+            tokens=list(ids),
+            num_prompt=len(ids),
+            params=params,
+            limit=limit,
+            eos_ids=frozenset() if params.ignore_eos else self.eos_ids,
+            text=self._text(params) if params.detokenize else None,
+            **more,
+        )
+
+    def draw_seed(self) -> int:
+        """A seed for a request that was given none; an LLM's own seed makes them repeatable."""
+        return self._random.getrandbits(63)
+
+    def check_prompt(self, ids: list[int], room: int = 1) -> None:
+        """Raise `PromptError` for an empty prompt, a foreign id, or one that leaves no `room`."""
+        if not ids:
+            raise PromptError("a prompt is empty; give it some text or token ids")
+        if len(ids) + room > self.max_model_len:
+            why = " leaves no room for an answer in" if room else " does not fit"
+            raise PromptError(
+                f"a prompt of {len(ids)} tokens{why} max_model_len={self.max_model_len}; shorten it"
+            )
+        if wrong := [i for i in (min(ids), max(ids)) if not 0 <= i < self.vocab_size]:
+            raise PromptError(
+                f"token id {wrong[0]} is outside the vocabulary of {self.vocab_size} ids"
+            )
+
+    def check_params(self, params: SamplingParams) -> None:
+        """Raise `ParamError` for what this model cannot do."""
+        default = SamplingParams()
+        for name in NOT_YET:
+            if (value := getattr(params, name)) != getattr(default, name):
+                raise NotYetError(f"{name} is not supported yet, got {value!r}; leave it out")
+        for name in ("logprobs", "prompt_logprobs"):
+            self._check_count(name, getattr(params, name))
+        for name, ids in (
+            ("stop_token_ids", params.stop_ids),
+            ("allowed_token_ids", params.allowed_token_ids or ()),
+            ("logit_bias", params.logit_bias or ()),
+        ):
+            if foreign := [i for i in ids if i >= self.vocab_size]:
+                raise ParamError(
+                    f"{name}: {foreign[0]} is outside the vocabulary of {self.vocab_size} ids"
+                )
+
+    def _check_count(self, name: str, wanted: int | None) -> None:
+        most = self.max_logprobs
+        if wanted is not None and most != -1 and not 0 <= wanted <= most:
+            raise ParamError(
+                f"{name} must be at most max_logprobs={most}, got {wanted}; LLM(max_logprobs=-1) "
+                "lifts the limit"
+            )
+
+    def _job(self, id: str, prompt: Prompt, params: SamplingParams, priority: int) -> Job:
+        params = params.clone()
+        ids = prompt.ids(self.tokenizer.encode)
+        if params.truncate_prompt_tokens is not None:
+            ids = ids[-params.truncate_prompt_tokens :]
+        self.check_prompt(ids)
+        seed = self.draw_seed() if params.seed is None else params.seed
+        words = self._bad_words(params)
+        requests = [
+            self.request(
+                f"{id}-{i}",
+                ids,
+                params,
+                seed=(seed + i + 2**63) % 2**64 - 2**63,  # the 64 bits that the noise takes
+                bad_words=words,
+                # the children's prompts are worth the same
+                scored_from=None if params.prompt_logprobs is None or i else 1,
+                priority=priority,
+            )
+            for i in range(params.n)
+        ]
+        return Job(id=id, prompt=prompt.text, requests=requests, tokenizer=self.tokenizer)
+
+    def _text(self, params: SamplingParams) -> TokenText:
+        return TokenText(
+            self.tokenizer,
+            skip_special_tokens=params.skip_special_tokens,
+            spaces_between_special_tokens=params.spaces_between_special_tokens,
+        )
+
+    def _bad_words(self, params: SamplingParams) -> list[list[int]]:
+        """bad_words as token ids, each at the start of a text and behind a space."""
+        found: list[list[int]] = []
+        for word in params.bad_words or ():
+            for text in (word, " " + word.lstrip(" ")):
+                ids = self.tokenizer.encode(text, add_special_tokens=False)
+                if ids and ids not in found:
+                    found.append(ids)
+        if foreign := [i for ids in found for i in ids if i >= self.vocab_size]:
+            raise ParamError(f"bad_words: token {foreign[0]} is outside the model's vocabulary")
+        return found
