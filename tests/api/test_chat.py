@@ -61,7 +61,7 @@ def test_several_named_templates(llama, tmp_path):
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     with LLM(folder) as llm:
         assert prompt(llm, chat_template="short") == "s"
-        assert prompt(llm, tools=[{"type": "function"}]) == "t1"
+        assert prompt(llm, tools=[{"type": "function", "function": {"name": "f"}}]) == "t1"
         with pytest.raises(TemplateError, match=r"several chat templates.*short, tool_use"):
             prompt(llm)
 
