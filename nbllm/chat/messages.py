@@ -57,7 +57,7 @@ def plain(value: Any, where: str) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item, where) for item in value]
     raise TemplateError(
-        f"templates take text, numbers, lists and dictionaries, got a {type(value).__name__} in {where}"
+        f"templates take text, numbers, lists and dictionaries, got {type(value).__name__} in {where}"
     )
 
 

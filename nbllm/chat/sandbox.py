@@ -90,7 +90,10 @@ def _compiled(source: str) -> jinja2.Template:
     try:
         return _environment().from_string(source)
     except (jinja2.TemplateError, RecursionError) as error:
-        raise TemplateError(f"the chat template is not valid Jinja: {one_line(error)}") from None
+        line = f"line {error.lineno}: " if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        raise TemplateError(
+            f"the chat template is not valid Jinja: {line}{one_line(error)}"
+        ) from None
 
 
 @lru_cache(maxsize=1)

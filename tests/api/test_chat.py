@@ -96,6 +96,16 @@ def test_continue_final_message(llm):
         prompt(llm, messages, continue_final_message=True)
 
 
+def test_bad_options_are_refused_before_anything_runs(llm):
+    with pytest.raises(ParamError, match="messages is an argument of its own"):
+        prompt(llm, chat_template_kwargs={"messages": HI})
+    with pytest.raises(ParamError, match="a tool must be"):
+        prompt(llm, tools=[print])
+    with pytest.raises(ParamError, match="one of auto, string, openai"):
+        prompt(llm, chat_template_content_format="parts")
+    assert llm.engine.num_unfinished == 0
+
+
 def test_template_extras(llm):
     template = (
         "{% generation %}{{ {'a': 'é<'} | tojson }}{% endgeneration %}"
