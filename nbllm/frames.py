@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
@@ -16,6 +17,7 @@ COLUMNS = {
     "num_tokens": "int64",
     "cumulative_logprob": "float64",
 }
+MESSAGE_COLUMNS = ("reasoning", "content", "tool_calls")
 
 
 def to_frame(outputs: RequestOutput | Iterable[RequestOutput]) -> pd.DataFrame:
@@ -23,16 +25,27 @@ def to_frame(outputs: RequestOutput | Iterable[RequestOutput]) -> pd.DataFrame:
 
     Columns: prompt (the text, or None when token ids were given), output (index of the completion
     within its prompt), text (generated), finish_reason, num_tokens (generated), cumulative_logprob.
+    Where an answer of a chat holds reasoning or tool calls: also reasoning, content and tool_calls.
     """
     if isinstance(outputs, RequestOutput):
         outputs = [outputs]
+    made = [(o.prompt, c) for o in outputs for c in o.outputs]
     rows = [
-        (o.prompt, c.index, c.text, c.finish_reason, len(c.token_ids), c.cumulative_logprob)
-        for o in outputs
-        for c in o.outputs
+        (prompt, c.index, c.text, c.finish_reason, len(c.token_ids), c.cumulative_logprob)
+        for prompt, c in made
     ]
     # with rows pandas finds the types itself, and keeps None where there is no text
-    return pd.DataFrame(rows, columns=list(COLUMNS)) if rows else _empty()
+    frame = pd.DataFrame(rows, columns=list(COLUMNS)) if rows else _empty()
+    return frame.assign(**_messages([c.message or {} for _, c in made]))
+
+
+def _messages(messages: list[dict[str, Any]]) -> dict[str, pd.Series]:
+    """Their columns, if any of them says more than its text."""
+    if not any(m.get("reasoning") or m.get("tool_calls") for m in messages):
+        return {}
+    return {
+        name: pd.Series([m.get(name) for m in messages], dtype=object) for name in MESSAGE_COLUMNS
+    }
 
 
 def _empty() -> pd.DataFrame:

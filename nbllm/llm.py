@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,8 @@ class LLM:
 
         The template is the argument's, else the LLM's, else the tokenizer's; `TemplateError` says
         what to do when there is none, and carries the template's own message when it refuses.
+        tools: OpenAI's tool dictionaries, which the template shows to the model. Each completion's
+        `message` is the answer as a message, with reasoning and tool calls taken apart.
         """
         prompts = self._conversations(
             messages,
@@ -182,7 +185,7 @@ class LLM:
             content_format=chat_template_content_format,
             add_generation_prompt=add_generation_prompt,
             continue_final_message=continue_final_message,
-            **(chat_template_kwargs or {}),
+            template_kwargs=chat_template_kwargs,
         )
         return waiting.finish(self.engine, self._jobs(prompts, sampling_params), use_tqdm)
 
@@ -229,7 +232,7 @@ class LLM:
             content_format=chat_template_content_format,
             add_generation_prompt=add_generation_prompt,
             continue_final_message=continue_final_message,
-            **(chat_template_kwargs or {}),
+            template_kwargs=chat_template_kwargs,
         )
         return await waiting.afinish(self.engine, self._jobs(prompts, sampling_params))
 
@@ -361,17 +364,20 @@ class LLM:
                 "chat takes a list of messages with 'role' and 'content', or a list of those"
             )
         source = chats.find_template(
-            self.tokenizer, template, self._chat_template, tools=bool(tools)
+            self.tokenizer, template, self._chat_template, tools=tools is not None
         )
-        texts = [
-            chats.render(self.tokenizer, each, source, tools=tools, **options)
-            for each in conversations
-        ]
-        # the template writes its own BOS
-        return [
-            Prompt(text=t, token_ids=self.tokenizer.encode(t, add_special_tokens=False))
-            for t in texts
-        ]
+        return [self._conversation(each, source, tools, **options) for each in conversations]
+
+    def _conversation(self, messages: Any, source: str, tools: Any, **options: Any) -> Prompt:
+        text = chats.render(self.tokenizer, messages, source, tools=tools, **options)
+        final = messages[-1] if options.get("continue_final_message") else None
+        style = chats.style_of(source, text, tools=bool(tools), final=final)
+        return Prompt(
+            text=text,
+            # the template writes its own BOS
+            token_ids=self.tokenizer.encode(text, add_special_tokens=False),
+            read=partial(chats.parse, style=style),
+        )
 
     def _jobs(self, prompts: list[Prompt], params: Any, priority: Any = None) -> list[Job]:
         """Requests for every prompt, all checked before any is added."""

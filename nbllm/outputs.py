@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,7 @@ class CompletionOutput:
     runs. stop_reason: the stop string, the stop token's id, or None for EOS.
     logprobs: one dictionary a token, the sampled token first, then the likeliest; None unless asked for.
     cumulative_logprob: the sum of the sampled tokens' log-probabilities under the raw logits.
+    reader: makes `message`; None where there is none.
     """
 
     index: int
@@ -45,6 +47,33 @@ class CompletionOutput:
     logprobs: list[dict[int, Logprob]] | None = None
     finish_reason: str | None = None
     stop_reason: int | str | None = None
+    reader: Callable[..., dict[str, Any]] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def message(self) -> dict[str, Any] | None:
+        """The answer to a conversation as its next message; None for the completion of a plain prompt.
+
+        role, content, reasoning, and tool_calls as OpenAI has them, where the template marks
+        reasoning and tools were given; `text` stays as the model wrote it. While the answer grows,
+        what may become a tag or a call is held back. A stream of what is new (DELTA) has the whole
+        message in the last output, None before.
+        """
+        return self.reader(partial=self.finish_reason is None) if self.reader else None
+
+    @property
+    def content(self) -> str | None:
+        """The message's words to the user; None when there are only reasoning or tool calls."""
+        return (self.message or {}).get("content")
+
+    @property
+    def reasoning(self) -> str | None:
+        """What the message says before its content, in a block that the template marks."""
+        return (self.message or {}).get("reasoning")
+
+    @property
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """The message's calls: id, type, and function with a name and arguments as JSON text."""
+        return (self.message or {}).get("tool_calls", [])
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)

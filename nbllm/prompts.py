@@ -12,10 +12,14 @@ from .sampling_params import SamplingParams
 
 @dataclass(slots=True, kw_only=True, frozen=True)
 class Prompt:
-    """A text, or token ids, or both (a rendered conversation)."""
+    """A text, or token ids, or both (a rendered conversation).
+
+    read: of a conversation, how its answer becomes a message; see `nbllm.chat.parse`.
+    """
 
     text: str | None = None
     token_ids: list[int] | None = None
+    read: Callable[..., dict[str, Any]] | None = None
 
     def ids(self, encode: Callable[[str], list[int]]) -> list[int]:
         """The token ids, encoded from the text unless given."""

@@ -128,7 +128,13 @@ class Intake:
             )
             for i in range(params.n)
         ]
-        return Job(id=id, prompt=prompt.text, requests=requests, tokenizer=self.tokenizer)
+        return Job(
+            id=id,
+            prompt=prompt.text,
+            requests=requests,
+            tokenizer=self.tokenizer,
+            read=prompt.read,
+        )
 
     def _text(self, params: SamplingParams) -> TokenText:
         return TokenText(

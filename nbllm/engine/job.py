@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from nbllm.outputs import CompletionOutput, Logprob, RequestMetrics, RequestOutput
 from nbllm.sampling_params import RequestOutputKind
@@ -39,6 +42,7 @@ class Job:
     prompt: str | None
     requests: list[Request]
     tokenizer: Tokenizer
+    read: Callable[..., dict[str, Any]] | None = None  # the message of an answer's text
     told: list[Snapshot] = field(default_factory=list)  # what the latest report knew
     positions: list[list[dict[int, Logprob]]] = field(default_factory=list)  # made so far
     prompt_positions: list[dict[int, Logprob] | None] | None = None  # made when complete
@@ -106,7 +110,15 @@ class Job:
             logprobs=self._logprobs(index, now.ids, known) if wanted else None,
             finish_reason=now.finish_reason,
             stop_reason=now.stop_reason,
+            reader=self._reader(r, now),
         )
+
+    def _reader(self, r: Request, now: Snapshot) -> Callable[..., dict[str, Any]] | None:
+        # outputs of a DELTA stream would each keep the whole text alive
+        delta = r.params.output_kind is RequestOutputKind.DELTA
+        if self.read is None or r.text is None or (delta and not now.finish_reason):
+            return None
+        return partial(self.read, now.text, id=r.id)
 
     def _logprobs(self, index: int, ids: list[int], begin: int) -> list[dict[int, Logprob]]:
         # a position never changes, so a stream makes each once

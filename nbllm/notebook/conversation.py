@@ -38,9 +38,13 @@ class Conversation:
         return Conversation((*self.turns, Message(role="user", content=text)))
 
     def answered(self, output: RequestOutput) -> Conversation:
-        """With the model's answer, which may be partial: then its finish_reason is "abort"."""
+        """With the model's answer, which may be partial: then its finish_reason is "abort".
+
+        Reasoning is not part of what was said: templates leave it out of earlier turns.
+        """
         completion = output.outputs[0]
-        answer = Message(role="assistant", content=completion.text, completion=completion)
+        said = completion.text if completion.message is None else completion.content or ""
+        answer = Message(role="assistant", content=said, completion=completion)
         return Conversation((*self.turns, answer))
 
     @property
@@ -50,7 +54,10 @@ class Conversation:
 
     @property
     def df(self) -> pd.DataFrame:
-        """One row per message: role, content, and what is known about a generated one."""
+        """One row per message: role, content, and what is known about a generated one.
+
+        A column "reasoning" comes before the content where an answer has some.
+        """
         import pandas as pd
 
         made = [turn.completion for turn in self.turns]
@@ -61,6 +68,9 @@ class Conversation:
             "num_tokens": pd.array([len(c.token_ids) if c else None for c in made], dtype="Int64"),
             "cumulative_logprob": [c.cumulative_logprob if c else float("nan") for c in made],
         }
+        reasoning = [c.reasoning if c else None for c in made]
+        if any(reasoning):
+            columns = {"role": columns["role"], "reasoning": reasoning, **columns}
         return pd.DataFrame(columns)
 
 

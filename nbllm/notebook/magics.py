@@ -106,6 +106,10 @@ class Nbllm(Magics):
     ) -> Generation | None:
         """Say something to a chat model; the next %%chat goes on with the conversation.
 
+        `%%chat` takes the rest of the cell as the message, `%chat` the rest of the line (a line
+        that ends in ? is IPython's help: use quotes). A reasoning model's thoughts are shown, and
+        left out of what the next turn repeats.
+
         A turn that fails leaves the conversation as it was. An interrupted answer is kept as far as
         it got (finish_reason "abort" in `.df`); before its first token the turn is dropped. With
         --over every row is a conversation of its own, and the usual one is left alone.

@@ -61,7 +61,7 @@ def test_several_named_templates(llama, tmp_path):
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     with LLM(folder) as llm:
         assert prompt(llm, chat_template="short") == "s"
-        assert prompt(llm, tools=[{"type": "function"}]) == "t1"
+        assert prompt(llm, tools=[{"type": "function", "function": {"name": "f"}}]) == "t1"
         with pytest.raises(TemplateError, match=r"several chat templates.*short, tool_use"):
             prompt(llm)
 
@@ -94,6 +94,16 @@ def test_continue_final_message(llm):
     assert prompt(llm, messages, add_generation_prompt=False).endswith("Well, <eos>")
     with pytest.raises(ParamError, match="exclude each other"):
         prompt(llm, messages, continue_final_message=True)
+
+
+def test_bad_options_are_refused_before_anything_runs(llm):
+    with pytest.raises(ParamError, match="messages is an argument of its own"):
+        prompt(llm, chat_template_kwargs={"messages": HI})
+    with pytest.raises(ParamError, match="a tool must be"):
+        prompt(llm, tools=[print])
+    with pytest.raises(ParamError, match="one of auto, string, openai"):
+        prompt(llm, chat_template_content_format="parts")
+    assert llm.engine.num_unfinished == 0
 
 
 def test_template_extras(llm):

@@ -1,7 +1,11 @@
 """Conversations: they go on, by name; a turn that fails never happened."""
 
+from dataclasses import replace
+from functools import partial
+
 import pandas as pd
 
+from nbllm.chat import Style, parse
 from nbllm.errors import PromptError
 
 
@@ -98,3 +102,32 @@ def test_a_conversation_per_row(run, shell, llm):
     assert shell.user_ns["labels"].review.tolist() == ["great food", "cold soup"]
     assert [messages[0]["content"] for messages in llm.calls[-1][0]] == ["One word."] * 2
     assert len(run("%chat two").messages) == 4
+
+
+def test_reasoning_is_shown_and_left_out_of_the_next_turn(run, llm):
+    whole, style = llm.stream, Style(reasons=True)
+
+    def stream(prompts, params):
+        for output in whole(prompts, params):
+            answers = [replace(c, reader=partial(parse, c.text, style)) for c in output.outputs]
+            yield replace(output, outputs=answers)
+
+    llm.stream = stream
+    reply = run("%%chat -m 4\n<think> hm </think> hi")
+    assert reply.text == " <think> hm </think> hi"
+    assert "hm" in reply._repr_mimebundle_()[0]["text/plain"]
+    assert reply.messages[-1] == {"role": "assistant", "content": " hi"}
+    assert reply.df.columns[:3].tolist() == ["role", "reasoning", "content"]
+    assert reply.df.reasoning.isna().tolist() == [True, False]
+    assert reply.df.reasoning[1] == " hm "
+    assert (
+        run("%%chat -m 2\n<think> more").messages[-1]["content"] == ""
+    )  # no word of an answer yet
+    run("%%chat -m 1\nbye")
+    assert [m["content"] for m in llm.calls[-1][0][0]] == [
+        "<think> hm </think> hi",
+        " hi",
+        "<think> more",
+        "",
+        "bye",
+    ]
