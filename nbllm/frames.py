@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from .outputs import RequestOutput
+from .errors import ParamError
+from .outputs import ChoiceOutput, RequestOutput, ScoreOutput
 
 COLUMNS = {
     "prompt": "str",
@@ -20,15 +21,30 @@ COLUMNS = {
 MESSAGE_COLUMNS = ("reasoning", "content", "tool_calls")
 
 
-def to_frame(outputs: RequestOutput | Iterable[RequestOutput]) -> pd.DataFrame:
-    """One row per completion, in the order of the outputs.
+Output = RequestOutput | ScoreOutput | ChoiceOutput
 
-    Columns: prompt (the text, or None when token ids were given), output (index of the completion
-    within its prompt), text (generated), finish_reason, num_tokens (generated), cumulative_logprob.
-    Where an answer of a chat holds reasoning or tool calls: also reasoning, content and tool_calls.
+
+def to_frame(outputs: Output | Iterable[Output]) -> pd.DataFrame:
+    """Outputs as a tidy frame, in their order. All outputs must be of one kind.
+
+    Of `generate` and `chat`, one row per completion: prompt (the text, or None when token ids were
+    given), output (index of the completion within its prompt), text (generated), finish_reason,
+    num_tokens (generated), cumulative_logprob. Where an answer of a chat holds reasoning or tool
+    calls: also reasoning, content and tool_calls.
+    Of `score`, one row per pair: prompt, continuation, num_tokens, cumulative_logprob, mean_logprob,
+    perplexity, token_logprobs (a list).
+    Of `choose`, one row per choice: prompt, choice, probability, rank (1 is the likeliest),
+    num_tokens, cumulative_logprob, mean_logprob.
     """
-    if isinstance(outputs, RequestOutput):
-        outputs = [outputs]
+    many = [outputs] if isinstance(outputs, Output) else list(outputs)
+    kinds = {type(o) for o in many}
+    if len(kinds) > 1:
+        names = " and ".join(sorted(kind.__name__ for kind in kinds))
+        raise ParamError(f"to_frame takes outputs of one kind, got {names}")
+    return FRAMES[kinds.pop() if kinds else RequestOutput](many)
+
+
+def _completions(outputs: list[RequestOutput]) -> pd.DataFrame:
     made = [(o.prompt, c) for o in outputs for c in o.outputs]
     rows = [
         (prompt, c.index, c.text, c.finish_reason, len(c.token_ids), c.cumulative_logprob)
@@ -37,6 +53,39 @@ def to_frame(outputs: RequestOutput | Iterable[RequestOutput]) -> pd.DataFrame:
     # with rows pandas finds the types itself, and keeps None where there is no text
     frame = pd.DataFrame(rows, columns=list(COLUMNS)) if rows else _empty()
     return frame.assign(**_messages([c.message or {} for _, c in made]))
+
+
+def _scores(outputs: list[ScoreOutput]) -> pd.DataFrame:
+    rows = [
+        {
+            "prompt": o.prompt,
+            "continuation": o.continuation,
+            "num_tokens": len(o.token_ids),
+            "cumulative_logprob": o.cumulative_logprob,
+            "mean_logprob": o.mean_logprob,
+            "perplexity": o.perplexity,
+            "token_logprobs": o.logprobs,
+        }
+        for o in outputs
+    ]
+    return pd.DataFrame(rows)
+
+
+def _choices(outputs: list[ChoiceOutput]) -> pd.DataFrame:
+    rows = [
+        {
+            "prompt": o.prompt,
+            "choice": o.choices[i],
+            "probability": o.probabilities[i],
+            "rank": 1 + sum(p > o.probabilities[i] for p in o.probabilities),
+            "num_tokens": o.num_tokens[i],
+            "cumulative_logprob": o.logprobs[i],
+            "mean_logprob": o.logprobs[i] / o.num_tokens[i],
+        }
+        for o in outputs
+        for i in range(len(o.choices))
+    ]
+    return pd.DataFrame(rows)
 
 
 def _messages(messages: list[dict[str, Any]]) -> dict[str, pd.Series]:
@@ -50,3 +99,6 @@ def _messages(messages: list[dict[str, Any]]) -> dict[str, pd.Series]:
 
 def _empty() -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
+
+
+FRAMES = {RequestOutput: _completions, ScoreOutput: _scores, ChoiceOutput: _choices}

@@ -16,13 +16,22 @@ from .engine import waiting
 from .engine.build import Limits, new_engine, pick_device, pick_dtype
 from .engine.intake import Intake
 from .engine.job import Job
+from .engine.scoring import Scorer
 from .engine.text import Tokenizer
 from .errors import ClosedError, NotYetError, ParamError, PromptError
 from .models import load
 from .models.generation_config import default_params, eos_ids
 from .options import refuse_unknown
-from .outputs import Counter, Gauge, Metric, ModelInfo, RequestOutput
-from .prompts import Prompt, as_prompts, conversations_in, one_each
+from .outputs import (
+    ChoiceOutput,
+    Counter,
+    Gauge,
+    Metric,
+    ModelInfo,
+    RequestOutput,
+    ScoreOutput,
+)
+from .prompts import Prompt, as_prompts, choices_each, conversations_in, one_each, paired
 from .sampling_params import SamplingParams
 
 LOGPROBS_MODES = ("raw_logprobs", "processed_logprobs")
@@ -137,6 +146,7 @@ class LLM:
             max_model_len=self.max_model_len,
             seed=seed,
         )
+        self._scorer = Scorer(self.engine, self.intake)
         self._closed = False
 
     def generate(
@@ -244,6 +254,40 @@ class LLM:
         """As `stream`, for `async for`."""
         jobs = self._jobs(self._any(prompts_or_messages), sampling_params)
         return waiting.astream(self.engine, jobs)
+
+    def score(
+        self, prompts: Any, continuations: Any = None, *, use_tqdm: bool = True
+    ) -> list[ScoreOutput]:
+        """The log-probability of each continuation behind its prompt; nothing is generated.
+
+        prompts, continuations: as `generate` takes prompts; as many of both, or one of either for
+        all of the other. Without continuations every prompt is scored itself, from its second token
+        on: `[s.perplexity for s in llm.score(frame["text"])]`.
+        Raises `PromptError` for an empty continuation or a pair that does not fit.
+        """
+        self._check_open()
+        first = as_prompts(prompts)
+        second = [None] if continuations is None else as_prompts(continuations)
+        first, second = paired(first, second)
+        return self._scorer.score(first, second, use_tqdm)
+
+    def choose(
+        self,
+        prompts: Any,
+        choices: Sequence[str] | Sequence[Sequence[str]],
+        *,
+        normalize: bool = False,
+        use_tqdm: bool = True,
+    ) -> list[ChoiceOutput]:
+        """How likely each of several choices is behind each prompt; nothing is generated.
+
+        choices: a list of strings for all prompts, or one list for each. Most prompts end without a
+        space and most choices begin with one. The probabilities are a softmax over the choices of
+        log p(choice | prompt), with `normalize` of its mean per token, so that length counts less.
+        """
+        self._check_open()
+        many = as_prompts(prompts)
+        return self._scorer.choose(many, choices_each(choices, len(many)), normalize, use_tqdm)
 
     def get_tokenizer(self):
         """The model's tokenizer as a `transformers` object (imports transformers)."""

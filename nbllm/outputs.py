@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,62 @@ class RequestOutput:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per completion; see `nbllm.to_frame`."""
+        from .frames import to_frame
+
+        return to_frame([self])
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class ScoreOutput:
+    """What a continuation is worth behind its prompt: one log-probability a token, of raw logits.
+
+    continuation is None where the prompt itself was scored, from its second token on.
+    """
+
+    prompt: str | None
+    continuation: str | None
+    token_ids: list[int]
+    logprobs: list[float]
+
+    @property
+    def cumulative_logprob(self) -> float:
+        """log p(continuation | prompt)."""
+        return math.fsum(self.logprobs)
+
+    @property
+    def mean_logprob(self) -> float:
+        """The same per token."""
+        return self.cumulative_logprob / len(self.logprobs)
+
+    @property
+    def perplexity(self) -> float:
+        """exp(−mean_logprob)."""
+        return math.exp(-self.mean_logprob)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row; see `nbllm.to_frame`."""
+        from .frames import to_frame
+
+        return to_frame([self])
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class ChoiceOutput:
+    """How likely each choice is behind a prompt; `probabilities` sum to 1 over the choices."""
+
+    prompt: str | None
+    choices: list[str]
+    probabilities: list[float]
+    logprobs: list[float]  # log p(choice | prompt), summed over its tokens
+    num_tokens: list[int]
+
+    @property
+    def best(self) -> str:
+        """The likeliest choice."""
+        return self.choices[self.probabilities.index(max(self.probabilities))]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per choice; see `nbllm.to_frame`."""
         from .frames import to_frame
 
         return to_frame([self])

@@ -74,6 +74,33 @@ def one_each(params: Any, count: int) -> list[SamplingParams]:
     return many
 
 
+def paired(first: list, second: list) -> tuple[list, list]:
+    """Two lists of one length; a single item of either goes with all of the other."""
+    count = max(len(first), len(second))
+    first, second = (each * count if len(each) == 1 else each for each in (first, second))
+    if not first or not second:
+        return [], []
+    if len(first) != len(second):
+        raise ParamError(
+            f"got {len(second)} continuations for {len(first)} prompts; give as many, or one"
+        )
+    return first, second
+
+
+def choices_each(choices: Any, count: int) -> list[list[str]]:
+    """The choices of each of `count` prompts, from one list of strings or a list of lists."""
+    items = [choices] if isinstance(choices, str) else list(choices)
+    lists = [items] * count if all(isinstance(c, str) for c in items) else [*map(list, items)]
+    if len(lists) != count:
+        raise ParamError(
+            f"got {len(lists)} lists of choices for {count} prompts; give one, or one each"
+        )
+    for each in lists:
+        if not each or any(not isinstance(c, str) or not c for c in each):
+            raise ParamError(f"choices must be strings, none empty and at least one, got {each!r}")
+    return lists
+
+
 def _is_id(item: Any) -> bool:
     return hasattr(item, "__index__") and not isinstance(item, bool)
 

@@ -31,18 +31,16 @@ GREEDY = SamplingParams(temperature=0, max_tokens=None)
 def says(llama, monkeypatch):
     """An LLM whose every answer is the text that is given."""
     with LLM(llama[0], chat_template=TEMPLATE) as llm:
-        inner = llm.engine.runner.model
 
         def says(text: str) -> LLM:
             tokens = iter([*llm.tokenizer.encode(text, add_special_tokens=False), 257])
 
-            def model(batch):
-                logits = inner(batch)
-                logits[:] = -9
+            def compute_logits(hidden):
+                logits = hidden.new_full((len(hidden), llm.config.vocab_size), -9)
                 logits[:, next(tokens)] = 9
                 return logits
 
-            monkeypatch.setattr(llm.engine.runner, "model", model)
+            monkeypatch.setattr(llm.engine.runner.model, "compute_logits", compute_logits)
             return llm
 
         yield says
