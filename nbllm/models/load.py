@@ -79,7 +79,8 @@ def read_config(folder: Path, overrides: dict[str, Any] | None = None) -> ModelC
     if architecture not in MODELS:
         known = ", ".join(MODELS)
         raise ModelError(
-            f"{folder} is a {architecture or 'model without an architecture'}; nbllm runs {known}"
+            f"{folder} is a {architecture or 'model without an architecture'}; nbllm runs {known}, "
+            "and what nbllm.models.register is given"
         )
     return ModelConfig.from_hf(raw)
 
