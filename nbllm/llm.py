@@ -15,6 +15,7 @@ from . import __version__
 from . import chat as chats
 from .engine import waiting
 from .engine.build import Limits, new_engine, pick_device, pick_dtype
+from .engine.grammar import Grammars
 from .engine.job import Job
 from .engine.request import Request
 from .engine.text import Tokenizer, TokenText
@@ -39,7 +40,6 @@ NOT_YET = (
     "bad_words",
     "logit_bias",
     "allowed_token_ids",
-    "structured_outputs",
     "logits_processors",
     "truncate_prompt_tokens",
     "spaces_between_special_tokens",
@@ -118,6 +118,7 @@ class LLM:
         self._chat_template = chats.load_if_path(chat_template, self.tokenizer)
         self._defaults = default_params(self._folder, generation_config, override_generation_config)
         self._eos_ids = frozenset(eos_ids(self._folder, self.config, self.tokenizer.eos_token_id))
+        self._grammars = Grammars(self.tokenizer, self.config.vocab_size, self._eos_ids)
         self._max_logprobs, self._random, self._calls = max_logprobs, Random(seed), count()
         network = load.build(self.config, self._dtype, self._device)
         if load_format == "dummy":
@@ -391,6 +392,7 @@ class LLM:
         room = self.max_model_len - len(ids)
         limit = len(ids) + min(room, params.max_tokens or room)
         seed = self._random.getrandbits(63) if params.seed is None else params.seed
+        wanted = params.structured_outputs
         requests = [
             Request(
                 id=f"{id}-{i}",
@@ -398,10 +400,14 @@ class LLM:
                 num_prompt=len(ids),
                 params=params,
                 limit=limit,
-                eos_ids=frozenset() if params.ignore_eos else self._eos_ids,
+                # after the EOS of a grammar nothing can follow, so there it ends all the same
+                eos_ids=frozenset() if params.ignore_eos and not wanted else self._eos_ids,
                 seed=(seed + i + 2**63) % 2**64 - 2**63,  # the 64 bits that the noise takes
                 text=TokenText(self.tokenizer, skip_special_tokens=params.skip_special_tokens)
                 if params.detokenize
+                else None,
+                matcher=self._grammars.matcher(wanted, begin=len(ids), ignore_eos=params.ignore_eos)
+                if wanted
                 else None,
                 priority=priority,
             )

@@ -33,6 +33,7 @@ class Rows:
         self.top_p = np.ones(max_rows, np.float32)
         self.top_k = np.zeros(max_rows, np.int64)
         self.min_p = np.zeros(max_rows, np.float32)
+        self.constrained = np.zeros(max_rows, bool)  # by a grammar
         self.clear()
 
     def clear(self) -> None:
@@ -51,6 +52,7 @@ class Rows:
         self.temperature[row] = 0.0 if params.greedy else params.temperature
         self.top_p[row], self.top_k[row] = params.top_p, max(params.top_k, 0)
         self.min_p[row] = params.min_p
+        self.constrained[row] = request.matcher is not None
         request.row = row
         self.pages[row, : len(request.pages)] = request.pages
         self.pages[row, len(request.pages) :] = 0

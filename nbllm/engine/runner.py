@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from nbllm.models.batch import PAGE_SIZE, Batch, Chunk
 from nbllm.models.config import ModelConfig
 
+from .masks import Mask, Masks
 from .pages import pages_for
+from .request import Request
 from .rows import Rows
 from .sampler import Samples, sample
 from .scheduler import Plan
@@ -29,18 +31,27 @@ class Runner:
 
     def __init__(self, model: nn.Module, config: ModelConfig, rows: Rows, kv: Tensor):
         self.model, self.config, self.rows, self.kv = model, config, rows, kv
+        self.masks = Masks(kv.device)
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> Samples | None:
         """Run the plan's tokens; None when no request got to its last one."""
+        requests, index = plan.sampled, plan.sampled_rows
+        mask = self._begin_mask(requests, index)  # the worker fills it while the model computes
         batch = self._batch(plan)
         logits = self.model(batch)
-        requests = plan.sampled
-        return sample(logits, self.rows, plan.sampled_rows, requests) if requests else None
+        return sample(logits, self.rows, index, requests, mask) if requests else None
 
     def close(self) -> None:
-        """Let go of every tensor."""
+        """Let go of every tensor and thread."""
+        self.masks.close()
         del self.model, self.kv
+
+    def _begin_mask(self, requests: list[Request], index: np.ndarray) -> Mask | None:
+        """The mask of the sampled requests that a grammar constrains; None when there are none."""
+        at = np.flatnonzero(self.rows.constrained[index])
+        chosen = [(m, r.tokens) for r in (requests[i] for i in at) if (m := r.matcher)]
+        return self.masks.begin(at, *zip(*chosen, strict=True)) if chosen else None
 
     def _batch(self, plan: Plan) -> Batch:
         rows, lengths = self.rows, self.rows.length[plan.rows]

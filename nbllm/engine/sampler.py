@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nbllm_kernels.gumbel import gumbel
 
+from .masks import Mask
 from .request import Request, TopLogprobs
 from .rows import NO_TOKEN, Rows
 
@@ -30,10 +31,24 @@ class Samples:
     tops: dict[int, TopLogprobs]  # for those of the R that asked
 
 
-def sample(logits: Tensor, rows: Rows, index: np.ndarray, requests: list[Request]) -> Samples:
-    """Sample the rows `index` from logits [R, V]; `requests` are the same rows' requests."""
+def sample(
+    logits: Tensor,
+    rows: Rows,
+    index: np.ndarray,
+    requests: list[Request],
+    mask: Mask | None = None,
+) -> Samples:
+    """Sample the rows `index` from logits [R, V]; `requests` are the same rows' requests.
+
+    mask: what the grammars of constrained rows allow; it goes first, and no later rule leaves such
+    a row without a token.
+    """
     raw = logits.float()
-    chosen = choose(mask_early_stops(raw, rows, index), rows, index)
+    allowed = raw if mask is None else mask.apply(raw)
+    left = mask_early_stops(allowed, rows, index)
+    if mask is not None and left is not allowed:
+        left = mask.spare(left, allowed)
+    chosen = choose(left, rows, index)
     total = raw.logsumexp(-1)
     logprobs = raw.gather(1, chosen[:, None])[:, 0] - total
     asked = {i: k for i, r in enumerate(requests) if (k := r.params.logprobs) is not None}
