@@ -63,6 +63,8 @@ class _Checked:
         for name, value in self.__dict__.items():
             if isinstance(value, list | dict):
                 twin.__dict__[name] = value.copy()
+            elif isinstance(value, _Checked):
+                twin.__dict__[name] = value.clone()
         return twin
 
 
@@ -77,7 +79,8 @@ class StructuredOutputsParams(_Checked):
     grammar: in Lark, with a rule `start`, or EBNF as in GBNF, with a rule `root ::= …`.
     json_object: True for any JSON object.
     whitespace_pattern: with json or json_object, a regular expression of the whitespace allowed
-        between JSON tokens; default: none.
+        between JSON tokens; default: no freedom, one space after each comma and colon as
+        `json.dumps` writes it.
 
     When nothing may follow, EOS is sampled and the output ends with "stop", also before min_tokens
     and with ignore_eos (which otherwise means: go on while the grammar can). An output cut by

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 REMEMBERED = 64
 """Compiled grammars kept per model."""
 
+SEPARATORS = (", ", ": ")
+"""Between JSON's items, and after its keys: as `json.dumps` writes them, and models have read them.
+Without the spaces a model has to write what it has never seen, and the values suffer, too."""
+
 
 class Grammars:
     """Compiles grammars for one vocabulary, each content once. Costs nothing until it is asked."""
@@ -158,8 +162,15 @@ def _grammar(field: str, content: str, whitespace: str | None) -> str:
         return LLMatcher.grammar_from_json_schema(
             content, overrides={"whitespace_pattern": whitespace}
         )
-    # defaults, so that a schema's own "x-guidance" may choose its separators
-    return LLMatcher.grammar_from_json_schema(content, defaults={"whitespace_flexible": False})
+    # defaults, so that a schema's own "x-guidance" may choose others
+    return LLMatcher.grammar_from_json_schema(
+        content,
+        defaults={
+            "whitespace_flexible": False,
+            "item_separator": SEPARATORS[0],
+            "key_separator": SEPARATORS[1],
+        },
+    )
 
 
 def _is_ebnf(text: str) -> bool:
