@@ -58,11 +58,12 @@ class Masks:
             self._worker = self._executor = None
 
     def _start(self) -> None:
-        from llguidance import LLExecutor
+        if self.device.type == "cuda":
+            # the host's cores have little else to do; on a CPU they are the model's, and a pool of
+            # threads of its own makes the worker wait for one (ten times as long, measured)
+            from llguidance import LLExecutor
 
-        # a CPU's cores are the model's; beside a GPU they have nothing else to do
-        on_gpu = self.device.type == "cuda"
-        self._executor = LLExecutor(min(8, max(1, (os.cpu_count() or 1) // 2)) if on_gpu else 1)
+            self._executor = LLExecutor(min(8, max(1, (os.cpu_count() or 1) // 2)))
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="nbllm-masks")
 
     def _fill(self, bits: Tensor, matchers, tokens) -> Tensor:

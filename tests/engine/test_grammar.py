@@ -5,17 +5,19 @@ import random
 import re
 import sys
 import threading
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
 import torch
+from llguidance import LLExecutor
 from tokenizers import AddedToken
 
 from nbllm import LLM, SamplingParams, StructuredOutputsParams
 from nbllm.engine import engine as engine_module
 from nbllm.engine import grammar, masks, matcher, rows, runner, sampler
 from nbllm.engine.grammar import Grammars
-from nbllm.engine.masks import Masks
+from nbllm.engine.masks import Mask, Masks
 from nbllm.engine.matcher import Matcher, fill, unpacked
 from nbllm.engine.text import Tokenizer
 from nbllm.errors import GenerationInterrupted, ParamError
@@ -224,10 +226,36 @@ def test_many_at_once_equal_one_by_one(grammars, ascii_llm):
     some = ["abc", "abab", "123", "hello world"]
     chosen = [r.randrange(4) for _ in range(63)]
     tokens = [ids(ascii_llm, some[i])[: r.randint(0, 3)] for i in chosen]
-    want = fill([grammars.matcher(regex(patterns[i])) for i in chosen], tokens)
-    mask = made.begin(np.arange(63), [grammars.matcher(regex(patterns[i])) for i in chosen], tokens)
+    each = [[grammars.matcher(regex(patterns[i])) for i in chosen] for _ in range(4)]
+    want = np.stack([fill([m], [t])[0] for m, t in zip(each[0], tokens, strict=True)])
+    assert np.array_equal(fill(each[1], tokens), want)
+    assert np.array_equal(fill(each[2], tokens, executor=LLExecutor(3)), want)
+    mask = made.begin(np.arange(63), each[3], tokens)
     assert np.array_equal(mask.filled.result().numpy(), unpacked(want))
     made.close()
+
+
+def test_packed_bits_mean_the_same(grammars):
+    """A GPU gets the bits as they are and unpacks them itself."""
+    bits = fill([grammars.matcher(regex(p)) for p in ("[a-z]", r"\d?", "[^!]")], [None] * 3)
+    logits = torch.randn(4, 100)
+    out = []
+    for filled in (torch.from_numpy(bits), torch.from_numpy(unpacked(bits))):
+        done = Future()
+        done.set_result(filled)
+        out.append(Mask(rows=torch.tensor([0, 1, 3]), filled=done).apply(logits))
+    assert torch.equal(*out)
+    assert (out[0] == -torch.inf).any(1).tolist() == [True, True, False, True]
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same(ascii_llm):
+    many = ["a", "b c", "d" * 70]
+    each = [params("[a-m]{30}"), SamplingParams(temperature=0, max_tokens=9), params("(ab|cd)+e")]
+    want = [o.outputs[0].token_ids for o in ascii_llm.generate(many, each, use_tqdm=False)]
+    with LLM(ascii_llm.info().path, device="cuda", dtype="float32") as llm:
+        out = llm.generate(many, each, use_tqdm=False)
+    assert [o.outputs[0].token_ids for o in out] == want
 
 
 def test_masks_are_made_beside_the_forward_pass(ascii_llm, monkeypatch):
@@ -329,7 +357,7 @@ def test_an_interrupt_at_every_line_of_a_step(ascii_llm):
         ascii_llm.generate(many, each, use_tqdm=False)
     total, engine = -1 - count.left, ascii_llm.engine
     assert total > 300
-    for at in range(1, total, 17):
+    for at in range(1, total, 23):
         jobs = ascii_llm._jobs(as_prompts(many), each)
         requests = [job.requests[0] for job in jobs]
         for r in requests:
