@@ -8,9 +8,10 @@ wrong, what was given and what is allowed.
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
@@ -62,6 +63,8 @@ class _Checked:
         for name, value in self.__dict__.items():
             if isinstance(value, list | dict):
                 twin.__dict__[name] = value.copy()
+            elif isinstance(value, _Checked):
+                twin.__dict__[name] = value.clone()
         return twin
 
 
@@ -69,12 +72,22 @@ class _Checked:
 class StructuredOutputsParams(_Checked):
     """What the output has to look like: exactly one of the first five fields.
 
-    json: a JSON schema (dict, string or pydantic model). regex: a regular expression. choice: a list
-    of strings. grammar: a Lark or EBNF grammar. json_object: any JSON object.
-    whitespace_pattern: regular expression of the whitespace allowed between JSON tokens (default none).
+    json: a JSON schema: a dictionary, its text, or a pydantic model class. The output is JSON that
+        fits; a schema with a keyword that cannot be enforced is refused.
+    regex: a regular expression that the whole output matches; without look-around, back references.
+    choice: a list of strings; the output is one of them.
+    grammar: in Lark, with a rule `start`, or EBNF as in GBNF, with a rule `root ::= …`.
+    json_object: True for any JSON object.
+    whitespace_pattern: with json or json_object, a regular expression of the whitespace allowed
+        between JSON tokens; default: no freedom, one space after each comma and colon as
+        `json.dumps` writes it.
+
+    When nothing may follow, EOS is sampled and the output ends with "stop", also before min_tokens
+    and with ignore_eos (which otherwise means: go on while the grammar can). An output cut by
+    max_tokens ends with "length" and may be incomplete.
     """
 
-    json: Any = None
+    json: dict[str, Any] | str | type | None = None
     regex: str | None = None
     choice: Sequence[str] | None = None
     grammar: str | None = None
@@ -89,6 +102,8 @@ class StructuredOutputsParams(_Checked):
                 "StructuredOutputsParams takes exactly one of json, regex, choice, grammar, "
                 f"json_object; got {', '.join(given) or 'none'}"
             )
+        if self.whitespace_pattern is not None and given[0] not in ("json", "json_object"):
+            raise ParamError(f"whitespace_pattern goes with json or json_object, not {given[0]}")
 
 
 def _number(low: float, high: float, *, open_low: bool = False) -> Callable[[str, Any], float]:
@@ -209,11 +224,47 @@ def _seed(name: str, value: Any) -> int | None:
     return seed
 
 
-def _anything(name: str, value: Any) -> Any:
+def _schema(name: str, value: Any) -> dict[str, Any] | str | type | None:
+    if value is None or (isinstance(value, type) and hasattr(value, "model_json_schema")):
+        return value
+    if not isinstance(value, dict | str):
+        raise ParamError(
+            f"{name} must be a JSON schema (a dictionary, its text, or a pydantic model class), "
+            f"got {value!r}"
+        )
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+        schema = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ParamError(f"{name} must be a JSON schema: {error}; got {value!r}") from None
+    if not isinstance(schema, dict):
+        raise ParamError(f"{name} must be a JSON schema, which is an object; got {value!r}")
     return value
 
 
-StructuredOutputsParams._RULES = {f.name: _anything for f in fields(StructuredOutputsParams)}
+def _text(name: str, value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and value):
+        raise ParamError(f"{name} must be a string, not empty; got {value!r}")
+    return value
+
+
+def _choice(name: str, value: Any) -> list[str] | None:
+    if value is None:
+        return None
+    items = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []
+    if not items or not all(isinstance(item, str) for item in items):
+        raise ParamError(f"{name} must be a list of strings, at least one; got {value!r}")
+    return items
+
+
+StructuredOutputsParams._RULES = {
+    "json": _schema,
+    "regex": _text,
+    "choice": _choice,
+    "grammar": _text,
+    "json_object": _optional(_flag),
+    "whitespace_pattern": _text,
+}
 
 _COUNT = _optional(_integer("≥ −1", lambda i: i >= -1))
 

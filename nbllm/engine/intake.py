@@ -7,17 +7,15 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from nbllm.errors import NotYetError, ParamError, PromptError
+from nbllm.errors import ParamError, PromptError
 from nbllm.models.config import ModelConfig
 from nbllm.prompts import Prompt
 from nbllm.sampling_params import SamplingParams
 
+from .grammar import Grammars
 from .job import Job
 from .request import Request
 from .text import Tokenizer, TokenText
-
-NOT_YET = ("structured_outputs",)
-"""SamplingParams fields that are only accepted at their default."""
 
 
 class Intake:
@@ -36,6 +34,7 @@ class Intake:
         self.tokenizer, self.vocab_size = tokenizer, config.vocab_size
         self.eos_ids, self.max_logprobs = frozenset(eos_ids), max_logprobs
         self.max_model_len = max_model_len
+        self.grammars = Grammars(tokenizer, config.vocab_size, self.eos_ids)
         self._random, self._calls = Random(seed), count()
 
     def jobs(
@@ -52,13 +51,19 @@ class Intake:
         """One request for the prompt `ids`; `more` are fields of `Request`."""
         room = self.max_model_len - len(ids)
         limit = len(ids) + min(room, params.max_tokens or room)
+        wanted, ignore_eos = params.structured_outputs, params.ignore_eos
+        matcher = (
+            self.grammars.matcher(wanted, begin=len(ids), ignore_eos=ignore_eos) if wanted else None
+        )
         return Request(
             id=id,
             tokens=list(ids),
             num_prompt=len(ids),
             params=params,
             limit=limit,
-            eos_ids=frozenset() if params.ignore_eos else self.eos_ids,
+            # after the EOS of a grammar nothing can follow, so there it ends all the same
+            eos_ids=frozenset() if ignore_eos and not wanted else self.eos_ids,
+            matcher=matcher,
             text=self._text(params) if params.detokenize else None,
             **more,
         )
@@ -83,10 +88,6 @@ class Intake:
 
     def check_params(self, params: SamplingParams) -> None:
         """Raise `ParamError` for what this model cannot do."""
-        default = SamplingParams()
-        for name in NOT_YET:
-            if (value := getattr(params, name)) != getattr(default, name):
-                raise NotYetError(f"{name} is not supported yet, got {value!r}; leave it out")
         for name in ("logprobs", "prompt_logprobs"):
             self._check_count(name, getattr(params, name))
         for name, ids in (

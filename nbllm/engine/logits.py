@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nbllm.errors import ParamError
 
+from .masks import Mask
 from .request import Request
 from .rows import NO_TOKEN, Rows
 
@@ -27,12 +28,12 @@ class LogitState:
         self._bias: tuple[bytes, Tensor] = b"", torch.empty(0)
 
     def apply(
-        self, raw: Tensor, index: np.ndarray, requests: list[Request], allowed: Tensor | None
+        self, raw: Tensor, index: np.ndarray, requests: list[Request], mask: Mask | None
     ) -> Tensor:
         """The logits [R, V] to draw from, of the rows `index`; `raw` itself stays as it is.
 
-        allowed: what a grammar permits, [R, V] bool, or None. Raises `ParamError` when nothing is
-        left for a row, or a processor gives no logits.
+        mask: what the grammars of constrained rows allow; no later rule leaves such a row without a
+        token. Raises `ParamError` when nothing is left for another, or a processor gives no logits.
         """
         rows = self.rows
         biased, penalized, scripted = (
@@ -40,9 +41,10 @@ class LogitState:
         )
         early = np.flatnonzero(rows.length[index] < rows.min_length[index])
         changed = len(biased) or len(penalized) or len(scripted) or len(early)
-        if allowed is None and not changed:
-            return raw
-        x = raw.clone() if allowed is None else raw.masked_fill(~allowed, -torch.inf)
+        allowed = raw if mask is None else mask.apply(raw)
+        if not changed:
+            return allowed
+        x = allowed.clone()
         if len(biased):
             mine = [requests[i] for i in biased]
             x[self._put(biased)] += self._biases(index[biased], mine, x.shape[1])
@@ -53,6 +55,8 @@ class LogitState:
             x[at] = self._penalize(x[at], index[penalized], mine)
         for i in scripted:
             script(x[i], requests[i])
+        if mask is not None:
+            x = mask.hold(x, allowed)
         check_choice(x)
         return x
 
@@ -170,6 +174,6 @@ def check_choice(x: Tensor) -> None:
     """Raise `ParamError` when a row has no token left."""
     if bool((x.amax(-1) == -torch.inf).any()):
         raise ParamError(
-            "every token is forbidden: allowed_token_ids, bad_words, min_tokens, the structured "
-            "output and the logits_processors leave none"
+            "every token is forbidden: allowed_token_ids, bad_words, min_tokens and the "
+            "logits_processors leave none"
         )

@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from nbllm.sampling_params import SamplingParams
 
+from .matcher import Matcher
 from .text import TokenText
 
 NO_ROW = -1
@@ -40,12 +41,13 @@ class Request:
     num_prompt: int
     params: SamplingParams
     limit: int  # tokens, prompt included, at which it ends with "length"
-    eos_ids: frozenset[int]  # empty with ignore_eos
+    eos_ids: frozenset[int]  # empty with ignore_eos, unless there is a matcher
     seed: int
     text: TokenText | None  # None without a tokenizer or with detokenize=False
     bad_words: list[list[int]] = field(default_factory=list)  # as token ids
     wanted_ids: ndarray | None = None  # tokens whose log-probabilities are kept at every position
     scored_from: int | None = None  # first prompt token whose log-probability is wanted
+    matcher: Matcher | None = None  # what its tokens have to look like; follows them
     priority: int = 0
     arrival: float = field(default_factory=time.time)
 

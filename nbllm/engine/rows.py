@@ -43,6 +43,7 @@ class Rows:
         self.scripted = np.zeros(max_rows, bool)  # bad_words or logits_processors: needs the host
         self.placement = np.zeros(max_rows, np.int64)  # a new number whenever a row is filled
         self._placements = count(1)
+        self.constrained = np.zeros(max_rows, bool)  # by a grammar
         self.clear()
 
     def clear(self) -> None:
@@ -67,6 +68,7 @@ class Rows:
         self.biased[row] = bool(params.logit_bias or params.allowed_token_ids)
         self.scripted[row] = bool(request.bad_words or params.logits_processors)
         self.placement[row] = next(self._placements)
+        self.constrained[row] = request.matcher is not None
         request.row = row
         self.pages[row, : len(request.pages)] = request.pages
         self.pages[row, len(request.pages) :] = 0

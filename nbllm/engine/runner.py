@@ -16,7 +16,9 @@ from nbllm.models.batch import PAGE_SIZE, Batch, Chunk
 from nbllm.models.config import ModelConfig
 from nbllm.models.interface import TextGenerationModel
 
+from .masks import Mask, Masks
 from .pages import pages_for
+from .request import Request
 from .rows import Rows
 from .sampler import Sampler, Samples, Scores, score
 from .scheduler import Plan
@@ -42,12 +44,14 @@ class Runner:
     ):
         self.model: TextGenerationModel = cast(TextGenerationModel, model)
         self.config, self.rows, self.kv, self.sampler = config, rows, kv, sampler
+        self.masks = Masks(kv.device)
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> Samples | None:
         """Run the plan's tokens; None when no request got to its last one and none wants scores."""
-        batch, num_sampled = self._batch(plan), len(plan.sampled)
-        hidden = self.model.forward(batch)
+        requests, index, num_sampled = plan.sampled, plan.sampled_rows, len(plan.sampled)
+        mask = self._begin_mask(requests, index)  # the worker fills it while the model computes
+        hidden = self.model.forward(self._batch(plan))
         scores = self._scores(plan, hidden[num_sampled:])
         if not num_sampled:
             nothing = np.zeros(0)
@@ -57,12 +61,13 @@ class Runner:
                 else None
             )
         logits = self.model.compute_logits(hidden[:num_sampled])
-        samples = self.sampler.sample(logits, plan.sampled_rows, plan.sampled)
+        samples = self.sampler.sample(logits, index, requests, mask)
         samples.scores = scores
         return samples
 
     def close(self) -> None:
-        """Let go of every tensor."""
+        """Let go of every tensor and thread."""
+        self.masks.close()
         del self.model, self.kv, self.sampler
 
     def _scores(self, plan: Plan, hidden: Tensor) -> list[Scores]:
@@ -88,6 +93,12 @@ class Runner:
             logprobs += some
             tops += best
         return logprobs, tops
+
+    def _begin_mask(self, requests: list[Request], index: np.ndarray) -> Mask | None:
+        """The mask of the sampled requests that a grammar constrains; None when there are none."""
+        at = np.flatnonzero(self.rows.constrained[index])
+        chosen = [(m, r.tokens) for r in (requests[i] for i in at) if (m := r.matcher)]
+        return self.masks.begin(at, *zip(*chosen, strict=True)) if chosen else None
 
     def _batch(self, plan: Plan) -> Batch:
         rows, lengths = self.rows, self.rows.length[plan.rows]

@@ -15,6 +15,7 @@ from torch import Tensor
 from nbllm_kernels.gumbel import gumbel
 
 from .logits import LogitState
+from .masks import Mask
 from .request import Request, TopLogprobs
 from .rows import Rows
 
@@ -57,14 +58,14 @@ class Sampler:
         logits: Tensor,
         index: np.ndarray,
         requests: list[Request],
-        allowed: Tensor | None = None,
+        mask: Mask | None = None,
     ) -> Samples:
         """Sample the rows `index` from logits [R, V]; `requests` are the same rows' requests.
 
-        allowed: what grammars permit, [R, V] bool, or None.
+        mask: what the grammars of constrained rows allow.
         """
         raw = logits.float()
-        final = self.state.apply(raw, index, requests, allowed)
+        final = self.state.apply(raw, index, requests, mask)
         chosen = choose(final, self.rows, index)
         shown = processed(final, self.rows, index) if self.processed else raw
         logprobs = shown.log_softmax(-1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tiny_models import VOCAB
 from tokenizers.pre_tokenizers import ByteLevel
 
-from nbllm import LLM, SamplingParams
+from nbllm import LLM, SamplingParams, StructuredOutputsParams
 from nbllm.errors import ParamError
 from nbllm_kernels.gumbel import gumbel
 
@@ -115,6 +115,13 @@ def test_field(llm, llama, field, greedy):
     assert found.cumulative_logprob == pytest.approx(sum(logprobs), abs=1e-3)
 
 
+PATTERNS = ["[a-e]{8,20}", "(yes|no)( (yes|no))*"]
+
+
+def pattern(regex: str) -> StructuredOutputsParams:
+    return StructuredOutputsParams(regex=regex)
+
+
 @st.composite
 def random_params(draw) -> SamplingParams:
     """Any mix of fields; every other one is left alone."""
@@ -143,6 +150,7 @@ def random_params(draw) -> SamplingParams:
         seed=draw(st.integers(0, 2**40)),
         logprobs=maybe(st.integers(0, 5)),
         prompt_logprobs=maybe(st.integers(0, 3)),
+        structured_outputs=maybe(st.sampled_from(PATTERNS).map(pattern)),
     )
 
 
@@ -158,10 +166,10 @@ def test_any_mix_in_a_batch_is_each_alone(llama, llm, many, lengths):
     with LLM(llama[0], max_num_seqs=4, max_num_batched_tokens=50) as small:
         together = small.generate(prompts, many, use_tqdm=False)
     for prompt, p, output in zip(prompts, many, together, strict=True):
-        want, _ = plain(llama[1], prompt, p)
-        assert output.outputs[0].token_ids == want
         alone = llm.generate(prompt, p, use_tqdm=False)[0]
-        assert alone.outputs[0].token_ids == want
+        assert alone.outputs[0].token_ids == output.outputs[0].token_ids
+        if p.structured_outputs is None:
+            assert alone.outputs[0].token_ids == plain(llama[1], prompt, p)[0]
         assert same(alone.outputs[0].logprobs, output.outputs[0].logprobs)
         assert same(alone.prompt_logprobs, output.prompt_logprobs)
 

@@ -13,7 +13,9 @@ import weakref
 import numpy as np
 import torch
 
-from nbllm import LLM, SamplingParams
+from nbllm import LLM, SamplingParams, StructuredOutputsParams
+
+REGEX = StructuredOutputsParams(regex="[a-d]{5}")
 
 
 def snapshot() -> dict:
@@ -43,6 +45,7 @@ def test_leaves_no_trace(llama):
     with LLM(llama[0]) as llm:
         during = snapshot()
         llm.generate(["a", "b"], SamplingParams(n=2, max_tokens=4, top_p=0.9), use_tqdm=False)
+        llm.generate("a", SamplingParams(structured_outputs=REGEX), use_tqdm=False)
     after = snapshot()
     assert {k for k in before if before[k] != during[k]} == set()
     assert {k for k in before if before[k] != after[k]} == set()
@@ -59,6 +62,7 @@ def test_close_frees_every_tensor(llama):
     cache = weakref.ref(llm.engine.runner.kv)
     weights = [weakref.ref(p) for p in llm.engine.runner.model.parameters()]
     llm.generate("a", SamplingParams(max_tokens=3, logprobs=2), use_tqdm=False)
+    llm.generate("a", SamplingParams(structured_outputs=REGEX), use_tqdm=False)
     llm.close()
     assert cache() is None
     assert not [w for w in weights if w() is not None]

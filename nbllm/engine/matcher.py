@@ -1,0 +1,135 @@
+"""How far a sequence is in its grammar, and which tokens may come next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nbllm.errors import ParamError
+
+if TYPE_CHECKING:
+    from llguidance import LLExecutor, LLMatcher
+
+
+class Matcher:
+    """How far one sequence is in its grammar. Derived from its tokens; not for two threads at once.
+
+    begin: where in the tokens that `follow` gets the constrained ones start (after the prompt).
+    avoided: bits of the EOS ids when the output is to go on as long as the grammar can.
+
+    Beam search keeps one a beam: `fork` where a beam splits (microseconds), `accept` for the token
+    it takes, and `Masks.begin` or `allowed` for what may come next.
+    """
+
+    def __init__(
+        self,
+        initial: LLMatcher,
+        num_words: int,
+        *,
+        begin: int = 0,
+        avoided: np.ndarray | None = None,
+    ):
+        self._initial, self.num_words, self.begin, self.avoided = initial, num_words, begin, avoided
+        self._restart()
+
+    def _restart(self) -> None:
+        # not reset(), which an earlier error may survive
+        self.native, self._num, self._last = self._initial.deep_copy(), 0, None
+
+    def fork(self) -> Matcher:
+        """An independent matcher in the same state."""
+        twin = object.__new__(Matcher)
+        twin.__dict__ = {**self.__dict__, "native": self.native.deep_copy()}
+        return twin
+
+    def follow(self, tokens: Sequence[int]) -> None:
+        """Consume those of tokens[begin:] that it does not know yet.
+
+        Tokens that do not continue what it knows, or an interrupt that hit the last call, make it
+        start over. Raises `ParamError` for a token that the grammar does not allow.
+        """
+        num = self._num
+        known = self.begin + (num or 0)
+        if num is None or known > len(tokens) or (num and tokens[known - 1] != self._last):
+            self._restart()
+            num = 0
+        if new := tokens[self.begin + num :]:
+            self._num = None  # until they are all consumed nobody knows how many are
+            if not self.native.consume_tokens(list(new)):
+                raise self.dead_end()
+            self._num, self._last = num + len(new), new[-1]
+
+    def accept(self, token: int) -> bool:
+        """Consume one token; False, and no change, if the grammar does not allow it.
+
+        After an interrupt inside it only `follow` with all tokens tells where it is.
+        """
+        num, self._num = self._num, None
+        taken = self.native.try_consume_tokens([token]) == 1
+        self._num, self._last = (num + taken if num is not None else None), token
+        return taken
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing but EOS may follow."""
+        return self.native.is_stopped() and not self.native.is_error()
+
+    def allowed(self) -> np.ndarray:
+        """[32 · num_words] bool: which tokens may come next."""
+        return unpacked(fill([self], [None]))[0]
+
+    def dead_end(self) -> ParamError:
+        """Why nothing may follow."""
+        reason = reason_of(self.native.get_error())
+        if not reason or reason.startswith("NoExtension"):
+            reason = "no token of this vocabulary continues it as it must"
+        return ParamError(f"structured_outputs, after {self._num or 0} tokens of output: {reason}")
+
+
+def fill(
+    matchers: Sequence[Matcher],
+    tokens: Sequence[Sequence[int] | None],
+    bits: np.ndarray | None = None,
+    executor: LLExecutor | None = None,
+) -> np.ndarray:
+    """Let the matchers follow their tokens (None: they have) and set the bits of what may come next.
+
+    bits: [matchers, num_words] int32, made if not given. executor: an `LLExecutor`, which fills them
+    on its threads. Raises `ParamError` where nothing may come next.
+    """
+    if bits is None:
+        bits = np.empty((len(matchers), matchers[0].num_words), np.int32)
+    for matcher, sequence in zip(matchers, tokens, strict=True):
+        if sequence is not None:
+            matcher.follow(sequence)
+    if executor is None:
+        for matcher, row in zip(matchers, bits, strict=True):
+            matcher.native.unsafe_compute_mask_ptr(row.ctypes.data, row.nbytes)
+    else:
+        indexed = [(matcher.native, i) for i, matcher in enumerate(matchers)]
+        executor.unsafe_compute_mask_ptr(indexed, bits.ctypes.data, bits.strides[0], len(bits))
+    for matcher, row in zip(matchers, bits, strict=True):
+        if matcher.native.is_error():
+            raise matcher.dead_end()
+        if matcher.avoided is not None and (others := row & ~matcher.avoided).any():
+            row[:] = others
+    return bits
+
+
+def unpacked(bits: np.ndarray) -> np.ndarray:
+    """[B, words] int32 → [B, 32 · words] bool, the lowest bit first."""
+    return np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little").view(bool)
+
+
+def reason_of(message: str, placed: bool = False) -> str:
+    """What a message of several lines means; `placed`: with its line and column."""
+    first = (message.strip().splitlines() or [""])[0]
+    place = re.match(r"(?:at )?(\d+)\((\d+)\): ", first)
+    inner = re.search(r"^error: (.+)$", message, re.MULTILINE)
+    text = inner[1] if inner else first[place.end() if place else 0 :]
+    text = re.sub(r"^invalid regex .* \(in regex\): ", "", text)
+    text = re.sub(r"^Unimplemented keys: \[(.*)\]$", r"keywords that cannot be enforced: \1", text)
+    return f"line {place[1]}, column {place[2]}: {text}" if placed and place else text
