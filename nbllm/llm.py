@@ -14,22 +14,29 @@ import torch
 from . import __version__
 from . import chat as chats
 from .engine import waiting
+from .engine.beam_job import BeamCompletions, BeamJob
 from .engine.build import Limits, new_engine, pick_device, pick_dtype
 from .engine.job import Job
+from .engine.pages import pages_for
 from .engine.request import Request
+from .engine.runner import page_bytes
+from .engine.search import Search
 from .engine.text import Tokenizer, TokenText
 from .errors import (
     ClosedError,
     NotYetError,
+    OutOfMemoryError,
     ParamError,
     PromptError,
 )
 from .models import load
 from .models.generation_config import default_params, eos_ids
 from .options import refuse_unknown
-from .outputs import Counter, Gauge, Metric, ModelInfo, RequestOutput
+from .outputs import BeamSearchOutput, Counter, Gauge, Metric, ModelInfo, RequestOutput
 from .prompts import Prompt, as_prompts, conversations_in, one_each
-from .sampling_params import SamplingParams
+from .sampling_params import BeamSearchParams, SamplingParams
+
+AnyParams = SamplingParams | BeamSearchParams
 
 NOT_YET = (
     "presence_penalty",
@@ -118,6 +125,7 @@ class LLM:
         self._chat_template = chats.load_if_path(chat_template, self.tokenizer)
         self._defaults = default_params(self._folder, generation_config, override_generation_config)
         self._eos_ids = frozenset(eos_ids(self._folder, self.config, self.tokenizer.eos_token_id))
+        self._model_eos_ids = frozenset(eos_ids(self._folder, self.config, None))
         self._max_logprobs, self._random, self._calls = max_logprobs, Random(seed), count()
         network = load.build(self.config, self._dtype, self._device)
         if load_format == "dummy":
@@ -139,7 +147,7 @@ class LLM:
     def generate(
         self,
         prompts: Any,
-        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        sampling_params: AnyParams | Sequence[AnyParams] | None = None,
         *,
         use_tqdm: bool = True,
         priority: int | Sequence[int] | None = None,
@@ -148,6 +156,7 @@ class LLM:
 
         prompts: a string, {"prompt": …}, token ids, {"prompt_token_ids": …}, or any iterable of
         these. sampling_params: one for all, or one each; default: `get_default_sampling_params()`.
+        With `BeamSearchParams` a prompt's completions are the sequences found, best first.
         priority: lower goes first, then earlier arrival; one for all, or one each.
 
         Raises `PromptError` for an empty prompt, one that does not fit, or ids outside the
@@ -184,6 +193,26 @@ class LLM:
         )
         return waiting.finish(self.engine, self._jobs(prompts, sampling_params), use_tqdm)
 
+    def beam_search(
+        self,
+        prompts: Any,
+        params: BeamSearchParams | Sequence[BeamSearchParams],
+        use_tqdm: bool = False,
+        concurrency_limit: int | None = None,
+    ) -> list[BeamSearchOutput]:
+        """Search for the likeliest continuations of one prompt or many; outputs in their order.
+
+        prompts: as for `generate`. params: one for all, or one each. concurrency_limit: prompts that
+        are searched at a time; default: as many as memory holds.
+
+        Raises what `generate` raises; `OutOfMemoryError` for a search that does not fit even alone.
+        On Ctrl-C raises `GenerationInterrupted` with the best sequences so far.
+        """
+        jobs = self._searches(as_prompts(prompts), params)
+        if concurrency_limit is not None and concurrency_limit < 1:
+            raise ParamError(f"concurrency_limit must be ≥ 1, got {concurrency_limit}")
+        return waiting.finish(self.engine, jobs, use_tqdm, concurrency_limit)
+
     def stream(
         self,
         prompts_or_messages: Any,
@@ -194,13 +223,13 @@ class LLM:
         `output_kind` decides what an output holds: all text so far, or only what is new. Closing
         the generator aborts what is left. Errors are raised here, not at the first `next`.
         """
-        jobs = self._jobs(self._any(prompts_or_messages), sampling_params)
+        jobs = self._streams(self._any(prompts_or_messages), sampling_params)
         return waiting.stream(self.engine, jobs)
 
     async def agenerate(
         self,
         prompts: Any,
-        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        sampling_params: AnyParams | Sequence[AnyParams] | None = None,
         *,
         priority: int | Sequence[int] | None = None,
     ) -> list[RequestOutput]:
@@ -237,7 +266,7 @@ class LLM:
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
     ) -> AsyncGenerator[RequestOutput, None]:
         """As `stream`, for `async for`."""
-        jobs = self._jobs(self._any(prompts_or_messages), sampling_params)
+        jobs = self._streams(self._any(prompts_or_messages), sampling_params)
         return waiting.astream(self.engine, jobs)
 
     def get_tokenizer(self):
@@ -371,21 +400,83 @@ class LLM:
             for t in texts
         ]
 
-    def _jobs(self, prompts: list[Prompt], params: Any, priority: Any = None) -> list[Job]:
+    def _streams(self, prompts: list[Prompt], params: Any) -> list[Job]:
+        """As `_jobs`, for what can be reported while it runs."""
+        jobs = self._jobs(prompts, params)
+        if not all(isinstance(job, Job) for job in jobs):
+            raise ParamError("a beam search cannot be streamed; use generate or beam_search")
+        return [job for job in jobs if isinstance(job, Job)]
+
+    def _searches(self, prompts: list[Prompt], params: Any) -> list[BeamJob]:
+        """As `_jobs`, for beam searches reported as such."""
+        jobs = self._jobs(prompts, params)
+        searches = [job.as_search() for job in jobs if isinstance(job, BeamCompletions)]
+        if len(searches) != len(jobs):
+            raise ParamError("beam_search takes BeamSearchParams; generate takes SamplingParams")
+        return searches
+
+    def _jobs(
+        self, prompts: list[Prompt], params: Any, priority: Any = None
+    ) -> list[Job | BeamCompletions]:
         """Requests for every prompt, all checked before any is added."""
         self._check_open()
         each = one_each(params if params is not None else self._defaults, len(prompts))
         order = _priorities(priority, len(prompts))
         for p in each:
-            self._check_params(p)
+            self._check_search(p) if isinstance(p, BeamSearchParams) else self._check_params(p)
         call = next(self._calls)
-        return [
-            self._job(f"{call}-{i}", *pair, order[i])
-            for i, pair in enumerate(zip(prompts, each, strict=True))
-        ]
+        jobs: list[Job | BeamCompletions] = []
+        for i, (prompt, p) in enumerate(zip(prompts, each, strict=True)):
+            its = f"{call}-{i}", prompt
+            jobs.append(
+                self._search(*its, p.clone(), order[i])
+                if isinstance(p, BeamSearchParams)
+                else self._job(*its, p.clone(), order[i])
+            )
+        return jobs
+
+    def _search(
+        self, id: str, prompt: Prompt, params: BeamSearchParams, priority: int
+    ) -> BeamCompletions:
+        ids = prompt.ids(self.tokenizer.encode)
+        self._check_prompt(ids)
+        eos = self._eos_ids if params.early_stopping is None else self._model_eos_ids
+        search = Search(
+            params=params,
+            eos_ids=frozenset() if params.ignore_eos else eos,
+            limit=min(params.max_tokens, self.max_model_len - len(ids)),
+            tokenizer=self.tokenizer,
+        )
+        self._check_room(len(ids), search)
+        request = Request(
+            id=id,
+            tokens=list(ids),
+            num_prompt=len(ids),
+            params=SamplingParams(),
+            limit=len(ids) + search.limit,
+            eos_ids=frozenset(),
+            seed=0,
+            text=None,
+            search=search,
+            priority=priority,
+        )
+        return BeamCompletions(id=id, prompt=prompt.text, request=request)
+
+    def _check_room(self, num_prompt: int, search: Search) -> None:
+        """A search takes all its pages at once, so it has to fit an empty cache."""
+        need, room = (
+            pages_for(num_prompt) + search.num_pages,
+            self.engine.scheduler.pages.num_pages - 1,
+        )
+        if need > room:
+            size = page_bytes(self.config, self._dtype)
+            raise OutOfMemoryError(
+                f"beam_width={search.params.beam_width} for {search.limit} tokens after a prompt of "
+                f"{num_prompt} needs {need * size / 2**20:.1f} MiB of KV cache, which has "
+                f"{room * size / 2**20:.1f}; LLM(kv_cache_memory_bytes={need * size}) makes room"
+            )
 
     def _job(self, id: str, prompt: Prompt, params: SamplingParams, priority: int) -> Job:
-        params = params.clone()
         ids = prompt.ids(self.tokenizer.encode)
         self._check_prompt(ids)
         room = self.max_model_len - len(ids)
@@ -433,10 +524,27 @@ class LLM:
             raise ParamError(
                 f"logprobs must be at most max_logprobs={most}, got {wanted}; LLM(max_logprobs=-1) lifts the limit"
             )
-        for token in params.stop_ids:
+        self._check_ids("stop_token_ids", params.stop_ids)
+
+    def _check_search(self, params: BeamSearchParams) -> None:
+        if params.structured_outputs is not None:
+            # `Search.constraint` is where a matcher goes
+            raise NotYetError(
+                "structured_outputs is not supported yet in a beam search; leave it out"
+            )
+        if params.beam_width > self.config.vocab_size:
+            raise ParamError(
+                f"beam_width must be at most the vocabulary's {self.config.vocab_size} ids, "
+                f"got {params.beam_width}"
+            )
+        self._check_ids("stop_token_ids", params.stop_ids)
+        self._check_ids("allowed_token_ids", params.allowed_token_ids or ())
+
+    def _check_ids(self, name: str, ids: Sequence[int]) -> None:
+        for token in ids:
             if token >= self.config.vocab_size:
                 raise ParamError(
-                    f"stop_token_ids: {token} is outside the vocabulary of {self.config.vocab_size} ids"
+                    f"{name}: {token} is outside the vocabulary of {self.config.vocab_size} ids"
                 )
 
 

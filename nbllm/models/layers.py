@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nbllm_kernels.beam_attention import beam_attention, beam_keys
 from nbllm_kernels.linear import linear, pack
 from nbllm_kernels.paged_attention import (
     decode_attention,
@@ -15,7 +16,7 @@ from nbllm_kernels.paged_attention import (
 )
 from nbllm_kernels.rms_norm import add_rms_norm, rms_norm
 
-from .batch import Batch
+from .batch import Batch, Beams
 
 
 def empty(*shape: int) -> nn.Parameter:
@@ -91,6 +92,8 @@ class PagedAttention(nn.Module):
         kv, layer, parts, decoding = batch.kv, self.layer, [], len(batch.kv_lens)
         slots = batch.once("slots", lambda: slot_rows(kv, batch.slots))
         write_kv(kv, layer, k, v, slots)
+        if batch.beams is not None:
+            return self._beams(q, batch.beams, batch)
         if decoding:
             rows = batch.once("pages", lambda: page_rows(kv, batch.pages))
             mask = batch.once("mask", lambda: decode_mask(kv, batch.max_kv_len, batch.kv_lens))
@@ -100,3 +103,18 @@ class PagedAttention(nn.Module):
             mine = q[chunk.tokens]
             parts.append(prefill_attention(mine, kv, layer, rows, chunk.kv_len, self.scale))
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).flatten(1)
+
+    def _beams(self, q: Tensor, b: Beams, batch: Batch) -> Tensor:
+        keys = batch.once(
+            "beams",
+            lambda: beam_keys(
+                batch.kv,
+                b.pages,
+                b.prompt_lens,
+                b.max_prompt_len,
+                b.slots,
+                b.ancestors,
+                q.shape[1],
+            ),
+        )
+        return beam_attention(q, batch.kv, self.layer, keys, self.scale).flatten(1)
