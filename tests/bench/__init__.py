@@ -1,1 +1,1 @@
-"""Timings on this machine: `python -m tests.bench host` and `python -m tests.bench cpu`."""
+"""Timings on this machine: `python -m tests.bench host`, `… cpu` and `… beam`."""

@@ -10,9 +10,9 @@ import torch
 
 import nbllm
 
-from . import cpu, host
+from . import beam, cpu, host
 
-BENCHMARKS = {"host": host.run, "cpu": cpu.run}
+BENCHMARKS = {"host": host.run, "cpu": cpu.run, "beam": beam.run}
 RESULTS = Path(__file__).with_name("results.csv")
 COLUMNS = ["benchmark", "case", "figure", "unit", "machine", "torch", "nbllm", "commit"]
 
