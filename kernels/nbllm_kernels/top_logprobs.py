@@ -32,14 +32,12 @@ def top_logprobs_ref(
     logits [R, V]; allowed bool [V] or [R, V], None for all. Where fewer than k are allowed the rest
     has -inf. The ranks [R, k] are those among all tokens; None when all are allowed: 1 … k.
     """
-    x = logits.float()
-    total = x.logsumexp(-1, keepdim=True)
+    x = logits.float().log_softmax(-1)
     if allowed is None:
-        values, ids = top_ref(x, k)
-        return values - total, ids, None
+        return *top_ref(x, k), None
     values, ids = top_ref(x.masked_fill(~allowed, -torch.inf), k)
     lower = torch.searchsorted(x.sort(-1)[0], values.contiguous())
-    return values - total, ids, x.shape[1] - lower
+    return values, ids, x.shape[1] - lower
 
 
 top_logprobs = top_logprobs_ref

@@ -146,6 +146,7 @@ class Scheduler:
                 self.add(request)
                 continue
             if request.search and request.search.parked:
+                request.row = NO_ROW
                 self.parked.append(request)
                 continue
             self.rows.place(request)
