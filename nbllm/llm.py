@@ -209,8 +209,9 @@ class LLM:
         On Ctrl-C raises `GenerationInterrupted` with the best sequences so far.
         """
         jobs = self._searches(as_prompts(prompts), params)
-        if concurrency_limit is not None and concurrency_limit < 1:
-            raise ParamError(f"concurrency_limit must be ≥ 1, got {concurrency_limit}")
+        limit = 1 if concurrency_limit is None else concurrency_limit
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ParamError(f"concurrency_limit must be an integer ≥ 1, got {limit!r}")
         return waiting.finish(self.engine, jobs, use_tqdm, concurrency_limit)
 
     def stream(

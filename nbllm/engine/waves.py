@@ -83,7 +83,8 @@ class Waves:
                     request.error = error
                     end(request, "abort")
         else:
-            self.stats.step(count, time.perf_counter() - begin)
+            if count:
+                self.stats.step(count, time.perf_counter() - begin)
 
     def _end(self, wave: Wave, end: Callable[[Request, str], None]) -> None:
         for request in wave.done:

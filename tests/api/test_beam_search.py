@@ -134,7 +134,7 @@ def test_what_cannot_be_searched(llm, prompt, params, error, words):
 def test_what_cannot_be_streamed(llm):
     with pytest.raises(ParamError, match="cannot be streamed; use generate or beam_search"):
         llm.stream("a", PARAMS)
-    with pytest.raises(ParamError, match="concurrency_limit must be ≥ 1"):
+    with pytest.raises(ParamError, match="concurrency_limit must be an integer ≥ 1, got 0"):
         llm.beam_search("a", PARAMS, concurrency_limit=0)
 
 
@@ -204,6 +204,19 @@ def test_batches_limits_and_single_prompts_agree(llm):
     assert ids(first) == want[0]
     assert len(second.sequences) == 2
     assert free_pages(llm) == 0
+
+
+def test_a_wave_is_no_wider_than_a_step(llama, monkeypatch):
+    prompts = [[i + 1] * 3 for i in range(5)]
+    with LLM(llama[0]) as llm:
+        want = [ids(o) for o in llm.beam_search(prompts, PARAMS)]
+    with LLM(llama[0], max_num_seqs=8) as llm:
+        model, sizes = llm.engine.runner.model, []
+        forward = model.forward
+        monkeypatch.setattr(model, "forward", lambda b: sizes.append(len(b.ids)) or forward(b))
+        assert [ids(o) for o in llm.beam_search(prompts, PARAMS)] == want
+        assert max(sizes[1:]) == 6  # after the prompts: two searches of three beams
+        assert ids(llm.beam_search([3], BeamSearchParams(beam_width=20, max_tokens=4))[0])
 
 
 def test_the_context_ends_a_search(llm):

@@ -72,6 +72,28 @@ def test_an_interrupted_search_keeps_the_best_so_far(llm, at):
     assert llm.info().num_free_pages == llm.info().num_pages
 
 
+def test_an_abort_leaves_the_others_of_the_wave(llm):
+    want = tokens(llm.beam_search(PROMPTS, PARAMS))
+    jobs = llm._searches(as_prompts(PROMPTS), PARAMS)
+    for job in jobs:
+        llm.engine.add(job.request)
+    while jobs[0].num_steps < 2:
+        llm.engine.step()
+    assert [w.requests for w in llm.engine.waves.running] == [[j.request for j in jobs]]
+    llm.engine.abort(jobs[1].request)
+    llm.engine.settle()
+    # its pages go to somebody else at once
+    other = llm.beam_search([[200] * 100], PARAMS)
+    while not all(job.finished for job in jobs):
+        llm.engine.step()
+    outputs = [job.output() for job in jobs]
+    assert tokens([outputs[0], outputs[2]]) == [want[0], want[2]]
+    assert {s.finish_reason for s in outputs[1].sequences} == {"abort"}
+    assert {len(s.generated_token_ids) for s in outputs[1].sequences} == {2}
+    assert tokens(llm.beam_search([[200] * 100], PARAMS)) == tokens(other)
+    assert llm.info().num_free_pages == llm.info().num_pages
+
+
 def test_generate_keeps_the_best_so_far_too(llm):
     params = BeamSearchParams(beam_width=2, max_tokens=100, ignore_eos=True)
     with pytest.raises(GenerationInterrupted) as caught, InterruptAtLine(1500):
