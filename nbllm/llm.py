@@ -17,15 +17,13 @@ from .engine import waiting
 from .engine.beam_job import BeamCompletions, BeamJob
 from .engine.build import Limits, new_engine, pick_device, pick_dtype
 from .engine.job import Job
-from .engine.pages import pages_for
 from .engine.request import Request
 from .engine.runner import page_bytes
-from .engine.search import Search
+from .engine.search import Search, check_room, check_search
 from .engine.text import Tokenizer, TokenText
 from .errors import (
     ClosedError,
     NotYetError,
-    OutOfMemoryError,
     ParamError,
     PromptError,
 )
@@ -424,7 +422,10 @@ class LLM:
         each = one_each(params if params is not None else self._defaults, len(prompts))
         order = _priorities(priority, len(prompts))
         for p in each:
-            self._check_search(p) if isinstance(p, BeamSearchParams) else self._check_params(p)
+            if isinstance(p, BeamSearchParams):
+                check_search(p, self.config.vocab_size)
+            else:
+                self._check_params(p)
         call = next(self._calls)
         jobs: list[Job | BeamCompletions] = []
         for i, (prompt, p) in enumerate(zip(prompts, each, strict=True)):
@@ -448,7 +449,8 @@ class LLM:
             limit=min(params.max_tokens, self.max_model_len - len(ids)),
             tokenizer=self.tokenizer,
         )
-        self._check_room(len(ids), search)
+        room = self.engine.scheduler.pages.num_pages - 1
+        check_room(len(ids), search, room, page_bytes(self.config, self._dtype))
         request = Request(
             id=id,
             tokens=list(ids),
@@ -462,20 +464,6 @@ class LLM:
             priority=priority,
         )
         return BeamCompletions(id=id, prompt=prompt.text, request=request)
-
-    def _check_room(self, num_prompt: int, search: Search) -> None:
-        """A search takes all its pages at once, so it has to fit an empty cache."""
-        need, room = (
-            pages_for(num_prompt) + search.num_pages,
-            self.engine.scheduler.pages.num_pages - 1,
-        )
-        if need > room:
-            size = page_bytes(self.config, self._dtype)
-            raise OutOfMemoryError(
-                f"beam_width={search.params.beam_width} for {search.limit} tokens after a prompt of "
-                f"{num_prompt} needs {need * size / 2**20:.1f} MiB of KV cache, which has "
-                f"{room * size / 2**20:.1f}; LLM(kv_cache_memory_bytes={need * size}) makes room"
-            )
 
     def _job(self, id: str, prompt: Prompt, params: SamplingParams, priority: int) -> Job:
         ids = prompt.ids(self.tokenizer.encode)
@@ -525,27 +513,10 @@ class LLM:
             raise ParamError(
                 f"logprobs must be at most max_logprobs={most}, got {wanted}; LLM(max_logprobs=-1) lifts the limit"
             )
-        self._check_ids("stop_token_ids", params.stop_ids)
-
-    def _check_search(self, params: BeamSearchParams) -> None:
-        if params.structured_outputs is not None:
-            # `Search.constraint` is where a matcher goes
-            raise NotYetError(
-                "structured_outputs is not supported yet in a beam search; leave it out"
-            )
-        if params.beam_width > self.config.vocab_size:
-            raise ParamError(
-                f"beam_width must be at most the vocabulary's {self.config.vocab_size} ids, "
-                f"got {params.beam_width}"
-            )
-        self._check_ids("stop_token_ids", params.stop_ids)
-        self._check_ids("allowed_token_ids", params.allowed_token_ids or ())
-
-    def _check_ids(self, name: str, ids: Sequence[int]) -> None:
-        for token in ids:
+        for token in params.stop_ids:
             if token >= self.config.vocab_size:
                 raise ParamError(
-                    f"{name}: {token} is outside the vocabulary of {self.config.vocab_size} ids"
+                    f"stop_token_ids: {token} is outside the vocabulary of {self.config.vocab_size} ids"
                 )
 
 

@@ -58,7 +58,8 @@ def beam_keys(
     rows = slot_rows(kv, every.flatten()).view(groups, -1, 2 * heads).transpose(1, 2).contiguous()
     seen = torch.cat((seen_prompt, seen_live), 2)
     mask = torch.zeros(seen.shape, dtype=kv.dtype, device=kv.device).masked_fill_(~seen, -torch.inf)
-    return rows, mask.repeat_interleave(num_heads // heads, 1)[:, None]
+    shared = mask[:, None, :, None].expand(-1, -1, -1, num_heads // heads, -1)
+    return rows, shared.flatten(2, 3)
 
 
 def beam_attention_ref(
@@ -67,8 +68,8 @@ def beam_attention_ref(
     """One new token a beam. q [G * W, H, D], `beam_keys` -> [G * W, H, D]."""
     rows, mask = keys
     _, _, two, heads, size, dim = kv.shape
-    at = rows + layer * two * heads * size
-    flat = kv.view(-1, dim).index_select(0, at.flatten())
+    # the rows of this layer are those of layer 0, counted from its own first one
+    flat = kv.view(-1, dim)[layer * two * heads * size :].index_select(0, rows.flatten())
     k, v = flat.view(len(rows), two, heads, -1, dim).unbind(1)  # [G, K, L, D]
     # the queries of a key-value head: W beams times the heads that share it
     grouped = q.view(len(rows), -1, heads, q.shape[1] // heads, dim).transpose(1, 2)

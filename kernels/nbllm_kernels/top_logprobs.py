@@ -15,9 +15,10 @@ def top_ref(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k largest of each row of x [R, V] and their indices, both [R, k]; ties by index."""
     # topk leaves the order of ties open, also at its end: one more shows whether there are any
     values, ids = x.topk(min(k + 1, x.shape[1]))
-    tied = ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)).any(1)
+    tied = values[:, 1:] == values[:, :-1]
     values, ids = values[:, :k], ids[:, :k]
     if tied.any():
+        tied = tied.any(1)
         values, ids = values.clone(), ids.clone()
         exact, order = x[tied].sort(dim=-1, descending=True, stable=True)
         values[tied], ids[tied] = exact[:, :k], order[:, :k]

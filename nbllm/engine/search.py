@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from nbllm.errors import NotYetError, OutOfMemoryError, ParamError
 from nbllm.models.batch import PAGE_SIZE
 from nbllm.sampling_params import BeamSearchParams
 
@@ -65,3 +66,29 @@ class Search:
     def release(self) -> None:
         """Drop the pages; a later admission starts over."""
         self.pages, self.parked = [], False
+
+
+def check_search(params: BeamSearchParams, vocab: int) -> None:
+    """Raise what is wrong with parameters that only a model can tell."""
+    if params.structured_outputs is not None:
+        # a matcher for them would become `Search.constraint`
+        raise NotYetError("structured_outputs is not supported yet in a beam search; leave it out")
+    if params.beam_width > vocab:
+        raise ParamError(
+            f"beam_width must be at most the vocabulary's {vocab} ids, got {params.beam_width}"
+        )
+    for name in ("stop_token_ids", "allowed_token_ids"):
+        for token in getattr(params, name) or ():
+            if token >= vocab:
+                raise ParamError(f"{name}: {token} is outside the vocabulary of {vocab} ids")
+
+
+def check_room(num_prompt: int, search: Search, num_pages: int, page_bytes: int) -> None:
+    """A search takes its pages at once, so they have to fit the empty cache of `num_pages`."""
+    need, mib = -(-num_prompt // PAGE_SIZE) + search.num_pages, page_bytes / 2**20
+    if need > num_pages:
+        raise OutOfMemoryError(
+            f"beam_width={search.params.beam_width} for {search.limit} tokens after a prompt of "
+            f"{num_prompt} needs {need * mib:.1f} MiB of KV cache, which has {num_pages * mib:.1f}; "
+            f"LLM(kv_cache_memory_bytes={need * page_bytes}) makes room"
+        )

@@ -19,11 +19,13 @@ def tokens(outputs) -> list[list[list[int]]]:
 
 def test_at_every_line_of_a_search(llm, reference):
     want = tokens(llm.beam_search(PROMPTS, PARAMS))
+    llm.reset_prefix_cache()
     with InterruptAtLine(-1) as count:
         llm.beam_search(PROMPTS, PARAMS)
     total = -1 - count.left
     assert total > 500
     for at in range(1, total, 7):
+        llm.reset_prefix_cache()
         jobs = llm._searches(as_prompts(PROMPTS), PARAMS)
         beside = llm._jobs(as_prompts([9] * 12), GREEDY)
         requests = [r for job in [*jobs, *beside] for r in job.requests]
