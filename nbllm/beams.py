@@ -97,11 +97,9 @@ class History:
     def scores(self) -> np.ndarray:
         """Cumulative log-probabilities of the beams before each step, and after the last [S + 1, W]."""
         width, groups = self.params.beam_width, self.params.num_beam_groups
-        if not self._steps:
-            first = np.full(width, -np.inf)
-        else:
-            first = np.full(width, -np.inf, self._steps[0][0].scores.dtype)
-        first[:: width // groups] = 0
+        dtype = self._steps[0][0].scores.dtype if self._steps else np.float64
+        first = np.full(width, -np.inf, dtype)
+        first[:: width // groups] = 0  # one beam in each group of beams
         return np.stack([first, *(s.scores[i] for s, i in self._steps)])
 
     @cached_property
@@ -136,7 +134,7 @@ class History:
         penalty = max(count, 1) ** self.params.length_penalty
         alive = np.flatnonzero(self.scores[-1] > -np.inf).tolist()
         if not count:
-            alive = alive[:1]
+            alive = alive[:1]  # the prompt, once
         places = (
             [divmod(int(self.kept[-1, i]), self.tokens.shape[2]) for i in alive]
             if count
