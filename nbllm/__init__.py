@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .frames import to_frame
     from .llm import LLM
-    from .outputs import CompletionOutput, Logprob, RequestOutput
+    from .outputs import BeamSearchOutput, CompletionOutput, Logprob, RequestOutput
     from .resident import current, last, load, unload
-    from .sampling_params import SamplingParams, StructuredOutputsParams
+    from .sampling_params import BeamSearchParams, SamplingParams, StructuredOutputsParams
 
 __version__ = "0.1.0"
 
 _HOME = {
     "LLM": "llm",
     "SamplingParams": "sampling_params",
+    "BeamSearchParams": "sampling_params",
     "StructuredOutputsParams": "sampling_params",
     "RequestOutput": "outputs",
     "CompletionOutput": "outputs",
+    "BeamSearchOutput": "outputs",
     "Logprob": "outputs",
     "load": "resident",
     "current": "resident",
@@ -31,6 +33,8 @@ _HOME = {
 
 __all__ = [
     "LLM",
+    "BeamSearchOutput",
+    "BeamSearchParams",
     "CompletionOutput",
     "Logprob",
     "RequestOutput",

@@ -69,8 +69,8 @@ class NotYetError(NbllmError, NotImplementedError):
 class GenerationInterrupted(_OneLine, KeyboardInterrupt):
     """Ctrl-C, or the notebook's interrupt, during a generation.
 
-    `outputs` holds a `RequestOutput` for every prompt: finished ones as they are, the others with
-    the text so far and `finish_reason="abort"`. It derives from `KeyboardInterrupt` alone, so that
+    `outputs` holds a `RequestOutput`, or a `BeamSearchOutput`, for every prompt: finished ones as they
+    are, the others with the text, or the best sequences, so far and `finish_reason="abort"`. It derives from `KeyboardInterrupt` alone, so that
     `except Exception` never swallows a Ctrl-C.
     """
 

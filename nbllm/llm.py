@@ -13,9 +13,11 @@ import torch
 from . import __version__
 from . import chat as chats
 from .engine import waiting
+from .engine.beam_job import BeamCompletions, BeamJob
 from .engine.build import Limits, new_engine, pick_device, pick_dtype
 from .engine.intake import Intake
 from .engine.job import Job
+from .engine.runner import page_bytes
 from .engine.scoring import Scorer
 from .engine.text import Tokenizer
 from .errors import ClosedError, NotYetError, ParamError, PromptError
@@ -23,6 +25,7 @@ from .models import load
 from .models.generation_config import default_params, eos_ids
 from .options import refuse_unknown
 from .outputs import (
+    BeamSearchOutput,
     ChoiceOutput,
     Counter,
     Gauge,
@@ -32,7 +35,9 @@ from .outputs import (
     ScoreOutput,
 )
 from .prompts import Prompt, as_prompts, choices_each, conversations_in, one_each, paired
-from .sampling_params import SamplingParams
+from .sampling_params import BeamSearchParams, SamplingParams
+
+AnyParams = SamplingParams | BeamSearchParams
 
 LOGPROBS_MODES = ("raw_logprobs", "processed_logprobs")
 
@@ -142,6 +147,9 @@ class LLM:
             self.tokenizer,
             self.config,
             eos_ids=eos_ids(self._folder, self.config, self.tokenizer.eos_token_id),
+            model_eos_ids=eos_ids(self._folder, self.config, None),
+            num_pages=self.engine.scheduler.pages.num_pages - 1,
+            page_bytes=page_bytes(self.config, self._dtype),
             max_logprobs=max_logprobs,
             max_model_len=self.max_model_len,
             seed=seed,
@@ -152,7 +160,7 @@ class LLM:
     def generate(
         self,
         prompts: Any,
-        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        sampling_params: AnyParams | Sequence[AnyParams] | None = None,
         *,
         use_tqdm: bool = True,
         priority: int | Sequence[int] | None = None,
@@ -161,6 +169,7 @@ class LLM:
 
         prompts: a string, {"prompt": …}, token ids, {"prompt_token_ids": …}, or any iterable of
         these. sampling_params: one for all, or one each; default: `get_default_sampling_params()`.
+        With `BeamSearchParams` a prompt's completions are the sequences found, best first.
         priority: lower goes first, then earlier arrival; one for all, or one each.
 
         Raises `PromptError` for an empty prompt, one that does not fit, or ids outside the
@@ -199,6 +208,27 @@ class LLM:
         )
         return waiting.finish(self.engine, self._jobs(prompts, sampling_params), use_tqdm)
 
+    def beam_search(
+        self,
+        prompts: Any,
+        params: BeamSearchParams | Sequence[BeamSearchParams],
+        use_tqdm: bool = False,
+        concurrency_limit: int | None = None,
+    ) -> list[BeamSearchOutput]:
+        """Search for the likeliest continuations of one prompt or many; outputs in their order.
+
+        prompts: as for `generate`. params: one for all, or one each. concurrency_limit: prompts that
+        are searched at a time; default: as many as memory holds.
+
+        Raises what `generate` raises; `OutOfMemoryError` for a search that does not fit even alone.
+        On Ctrl-C raises `GenerationInterrupted` with the best sequences so far.
+        """
+        jobs = self._searches(as_prompts(prompts), params)
+        limit = 1 if concurrency_limit is None else concurrency_limit
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ParamError(f"concurrency_limit must be an integer ≥ 1, got {limit!r}")
+        return waiting.finish(self.engine, jobs, use_tqdm, concurrency_limit)
+
     def stream(
         self,
         prompts_or_messages: Any,
@@ -209,13 +239,13 @@ class LLM:
         `output_kind` decides what an output holds: all text so far, or only what is new. Closing
         the generator aborts what is left. Errors are raised here, not at the first `next`.
         """
-        jobs = self._jobs(self._any(prompts_or_messages), sampling_params)
+        jobs = self._streams(self._any(prompts_or_messages), sampling_params)
         return waiting.stream(self.engine, jobs)
 
     async def agenerate(
         self,
         prompts: Any,
-        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        sampling_params: AnyParams | Sequence[AnyParams] | None = None,
         *,
         priority: int | Sequence[int] | None = None,
     ) -> list[RequestOutput]:
@@ -252,7 +282,7 @@ class LLM:
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
     ) -> AsyncGenerator[RequestOutput, None]:
         """As `stream`, for `async for`."""
-        jobs = self._jobs(self._any(prompts_or_messages), sampling_params)
+        jobs = self._streams(self._any(prompts_or_messages), sampling_params)
         return waiting.astream(self.engine, jobs)
 
     def score(
@@ -423,7 +453,24 @@ class LLM:
             read=partial(chats.parse, style=style),
         )
 
-    def _jobs(self, prompts: list[Prompt], params: Any, priority: Any = None) -> list[Job]:
+    def _streams(self, prompts: list[Prompt], params: Any) -> list[Job]:
+        """As `_jobs`, for what can be reported while it runs."""
+        jobs = self._jobs(prompts, params)
+        if not all(isinstance(job, Job) for job in jobs):
+            raise ParamError("a beam search cannot be streamed; use generate or beam_search")
+        return [job for job in jobs if isinstance(job, Job)]
+
+    def _searches(self, prompts: list[Prompt], params: Any) -> list[BeamJob]:
+        """As `_jobs`, for beam searches reported as such."""
+        jobs = self._jobs(prompts, params)
+        searches = [job.as_search() for job in jobs if isinstance(job, BeamCompletions)]
+        if len(searches) != len(jobs):
+            raise ParamError("beam_search takes BeamSearchParams; generate takes SamplingParams")
+        return searches
+
+    def _jobs(
+        self, prompts: list[Prompt], params: Any, priority: Any = None
+    ) -> list[Job | BeamCompletions]:
         """Requests for every prompt, all checked before any is added."""
         self._check_open()
         each = one_each(params if params is not None else self._defaults, len(prompts))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .beams import History, Hypothesis
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -100,6 +103,104 @@ class RequestOutput:
         from .frames import to_frame
 
         return to_frame([self])
+
+
+class BeamSearchSequence:
+    """One sequence that a beam search found; everything is made on first use.
+
+    score: cum_logprob / number of generated tokens ** length_penalty. finish_reason: "stop",
+    "length", or "abort" for one that was live when the search was interrupted. stop_reason: as in
+    `CompletionOutput`.
+    """
+
+    def __init__(self, history: History, hypothesis: Hypothesis):
+        self._history, self._hypothesis = history, hypothesis
+        self.cum_logprob, self.score = hypothesis.cum_logprob, hypothesis.score
+
+    @cached_property
+    def generated_token_ids(self) -> list[int]:
+        """The tokens after the prompt, EOS kept."""
+        return self._history.generated(self._hypothesis)
+
+    @property
+    def tokens(self) -> list[int]:
+        """The prompt's tokens and the generated ones."""
+        return [*self._history.prompt_ids, *self.generated_token_ids]
+
+    @cached_property
+    def generated_text(self) -> str:
+        """The text after the prompt, cut before a stop string."""
+        return self._history.text(self._hypothesis)
+
+    @cached_property
+    def text(self) -> str:
+        """Prompt and generated text, decoded together."""
+        return self._history.whole_text(self._hypothesis)
+
+    @cached_property
+    def logprobs(self) -> list[dict[int, Logprob]]:
+        """For each generated token itself, then its beam's other candidates, likeliest first."""
+        return self._history.alternatives(self._hypothesis)
+
+    @cached_property
+    def token_logprobs(self) -> list[float]:
+        """The log-probability of each generated token."""
+        return self._history.token_logprobs(self._hypothesis)
+
+    @property
+    def finish_reason(self) -> str:
+        return self._history.reason(self._hypothesis)[0]
+
+    @property
+    def stop_reason(self) -> int | str | None:
+        return self._history.reason(self._hypothesis)[1]
+
+    def __repr__(self) -> str:
+        return (
+            f"BeamSearchSequence(score={self.score:.4g}, cum_logprob={self.cum_logprob:.4g}, "
+            f"finish_reason={self.finish_reason!r}, generated_text={self.generated_text!r})"
+        )
+
+
+@dataclass(kw_only=True, frozen=True, eq=False)
+class BeamSearchOutput:
+    """What a beam search found for one prompt. It outlives the LLM that made it.
+
+    finished: whether the search came to its end; if not, the sequences are the best so far.
+    """
+
+    request_id: str
+    prompt: str | None
+    prompt_token_ids: list[int]
+    finished: bool
+    metrics: RequestMetrics
+    history: History
+    num_cached_tokens: int = 0
+
+    @cached_property
+    def sequences(self) -> list[BeamSearchSequence]:
+        """The sequences, best first."""
+        return [BeamSearchSequence(self.history, h) for h in self.history.hypotheses]
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the search was cut short by an interrupt or an abort."""
+        return not self.finished
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per sequence; see `nbllm.to_frame`."""
+        from .frames import to_frame
+
+        return to_frame([self])
+
+    def trace_frame(self) -> pd.DataFrame:
+        """The whole search, one row per candidate of every live beam; see `frames.trace_frame`."""
+        from .frames import trace_frame
+
+        return trace_frame(self.history)
+
+    def __repr__(self) -> str:
+        return f"BeamSearchOutput(prompt={self.prompt!r}, sequences={self.sequences!r})"
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)

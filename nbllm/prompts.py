@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ParamError, PromptError
-from .sampling_params import SamplingParams
+from .sampling_params import BeamSearchParams, SamplingParams
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -61,15 +61,16 @@ def conversations_in(prompts: Any) -> list | None:
     return None
 
 
-def one_each(params: Any, count: int) -> list[SamplingParams]:
-    """Sampling parameters for each of `count` prompts, from one or a list."""
-    many = [params] * count if isinstance(params, SamplingParams) else list(params)
+def one_each(params: Any, count: int) -> list[SamplingParams | BeamSearchParams]:
+    """Sampling or search parameters for each of `count` prompts, from one or a list."""
+    one = isinstance(params, SamplingParams | BeamSearchParams)
+    many = [params] * count if one else list(params)
     if len(many) != count:
         raise ParamError(
             f"got {len(many)} sampling parameters for {count} prompts; give one, or one each"
         )
     for each in many:
-        if not isinstance(each, SamplingParams):
+        if not isinstance(each, SamplingParams | BeamSearchParams):
             raise ParamError(f"sampling_params must be SamplingParams, got {type(each).__name__}")
     return many
 

@@ -388,3 +388,115 @@ SamplingParams._RULES = {
     "logits_processors": _processors,
     "truncate_prompt_tokens": _optional(_integer("≥ 1", lambda i: i >= 1)),
 }
+
+
+def _needed(rule: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    def needed(name: str, value: Any) -> Any:
+        if value is None:
+            raise ParamError(f"BeamSearchParams needs {name}, for example {name}=5")
+        return rule(name, value)
+
+    return needed
+
+
+def _early_stopping(name: str, value: Any) -> bool | str | None:
+    if value is not None and not isinstance(value, bool) and value != "never":
+        raise ParamError(f"{name} must be None, True, False or 'never', got {value!r}")
+    return value
+
+
+_MISSING = cast(int, None)
+
+
+@dataclass(kw_only=True)
+class BeamSearchParams(_Checked):
+    """How to search for the likeliest continuations.
+
+    beam_width: sequences that live on after every step; max_tokens: steps at most. Both are needed.
+    ignore_eos: EOS is a token like any other.
+    temperature: 0 or 1 scores by the model's log-probabilities, another one by those of logits / T.
+    length_penalty: a sequence's score is its log-probability / num_tokens ** length_penalty, −10 … 10.
+    stop, stop_token_ids: complete a sequence, as EOS does; the text is cut before a stop string.
+    include_stop_str_in_output: cut after it instead, and keep the text of EOS and stop tokens.
+    skip_special_tokens: leave special tokens out of the text.
+    allowed_token_ids: search among these tokens only.
+    structured_outputs: what the text has to look like.
+    early_stopping: None is vLLM's search: every step completes what it completes, and the search
+        goes on for max_tokens steps. True, False or "never" is Hugging Face's: only candidates
+        ranked inside the beam width complete; True ends at beam_width completed sequences, False
+        and "never" when no live one can beat the worst of them (judged by its present length, or by
+        the longest possible).
+    num_return_sequences: sequences to return, at most beam_width; None: beam_width.
+    num_beam_groups, diversity_penalty: the beams search in groups of equal size, one after the other;
+        a token costs diversity_penalty for every beam of an earlier group that has just taken it.
+        The penalty bears on the choice alone: log-probabilities and scores are without it
+        (Vijayakumar et al. 2016, Hamming diversity).
+    """
+
+    beam_width: int = _MISSING
+    max_tokens: int = _MISSING
+    ignore_eos: bool = False
+    temperature: float = 0.0
+    length_penalty: float = 1.0
+    include_stop_str_in_output: bool = False
+    skip_special_tokens: bool = True
+    allowed_token_ids: list[int] | None = None
+    structured_outputs: StructuredOutputsParams | None = None
+    stop: str | list[str] | None = None
+    stop_token_ids: list[int] | None = None
+    early_stopping: bool | str | None = None
+    num_return_sequences: int | None = None
+    num_beam_groups: int = 1
+    diversity_penalty: float = 0.0
+
+    @property
+    def stop_strings(self) -> list[str]:
+        """`stop` as a list, empty for none."""
+        return cast(list[str], self.stop)
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """`stop_token_ids` as a list, empty for none."""
+        return cast(list[int], self.stop_token_ids)
+
+    @property
+    def num_returned(self) -> int:
+        """Sequences to return."""
+        return self.num_return_sequences or self.beam_width
+
+    def _check_together(self) -> None:
+        width, groups = self.beam_width, self.num_beam_groups
+        if (self.num_return_sequences or 0) > width:
+            raise ParamError(
+                f"num_return_sequences must be at most beam_width={width}, "
+                f"got {self.num_return_sequences}"
+            )
+        if width % groups:
+            raise ParamError(f"num_beam_groups must divide beam_width={width}, got {groups}")
+        if groups > 1 and self.early_stopping is not None:
+            raise ParamError(
+                f"num_beam_groups={groups} needs early_stopping=None, got {self.early_stopping!r}"
+            )
+        if self.diversity_penalty and groups == 1:
+            raise ParamError(
+                f"diversity_penalty={self.diversity_penalty:g} needs num_beam_groups of at least 2"
+            )
+
+
+BeamSearchParams._RULES = {
+    "beam_width": _needed(_integer("≥ 1", lambda i: i >= 1)),
+    "max_tokens": _needed(_integer("≥ 1", lambda i: i >= 1)),
+    "ignore_eos": _flag,
+    "temperature": _number(0, 2),
+    "length_penalty": _number(-10, 10),
+    "include_stop_str_in_output": _flag,
+    "skip_special_tokens": _flag,
+    "allowed_token_ids": _allowed_token_ids,
+    "structured_outputs": _structured,
+    "stop": _strings,
+    "stop_token_ids": _stop_token_ids,
+    "early_stopping": _early_stopping,
+    "num_return_sequences": _optional(_integer("≥ 1", lambda i: i >= 1)),
+    "num_beam_groups": _integer("≥ 1", lambda i: i >= 1),
+    "diversity_penalty": _number(0, math.inf),
+}

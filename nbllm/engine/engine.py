@@ -23,6 +23,7 @@ from .scheduler import Plan, Scheduler
 from .stats import Stats
 from .stops import stop_of
 from .turns import Turns
+from .waves import Waves
 
 
 class Engine:
@@ -36,6 +37,7 @@ class Engine:
         self._whole = True  # the last step ran to its end
         self._watched: dict[str, Request] = {}  # those with stop strings
         self.stats = Stats()
+        self.waves = Waves(runner, scheduler, self.stats)
 
     @property
     def num_unfinished(self) -> int:
@@ -52,7 +54,7 @@ class Engine:
         self._inbox.append(("abort", request))
 
     def step(self, unless: Callable[[], bool] | None = None) -> None:
-        """Advance every running request by one token, or a part of its prompt.
+        """Advance every running request by one token, or a part of its prompt; every search by a step.
 
         Other waiters may step while this one waits for its turn; `unless` is asked when the turn has
         come, and True leaves the step to the next. So nobody steps past their own unread news.
@@ -63,6 +65,7 @@ class Engine:
             self._prepare()
             if plan := self.scheduler.schedule():
                 self._run(plan)
+            self.waves.step(plan, self._end)
             self._whole = True
 
     def settle(self) -> None:
@@ -84,6 +87,7 @@ class Engine:
             self._inbox.clear()
             self.live.clear()
             self._watched.clear()
+            self.waves.clear()
             self.scheduler.rebuild(())
             self.runner.close()
 

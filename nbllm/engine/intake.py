@@ -10,11 +10,13 @@ from typing import Any
 from nbllm.errors import ParamError, PromptError
 from nbllm.models.config import ModelConfig
 from nbllm.prompts import Prompt
-from nbllm.sampling_params import SamplingParams
+from nbllm.sampling_params import BeamSearchParams, SamplingParams
 
+from .beam_job import BeamCompletions
 from .grammar import Grammars
 from .job import Job
 from .request import Request
+from .search import Search, check_room, check_search
 from .text import Tokenizer, TokenText
 
 
@@ -27,25 +29,39 @@ class Intake:
         config: ModelConfig,
         *,
         eos_ids: Iterable[int],
+        model_eos_ids: Iterable[int],
         max_logprobs: int,
         max_model_len: int,
+        num_pages: int,
+        page_bytes: int,
         seed: int,
     ):
         self.tokenizer, self.vocab_size = tokenizer, config.vocab_size
         self.eos_ids, self.max_logprobs = frozenset(eos_ids), max_logprobs
-        self.max_model_len = max_model_len
+        # Hugging Face's beam search knows only those of the model's own configuration
+        self.model_eos_ids = frozenset(model_eos_ids)
+        self.max_model_len, self.num_pages, self.page_bytes = max_model_len, num_pages, page_bytes
         self.grammars = Grammars(tokenizer, config.vocab_size, self.eos_ids)
         self._random, self._calls = Random(seed), count()
 
     def jobs(
-        self, prompts: Sequence[Prompt], params: Sequence[SamplingParams], priorities: Sequence[int]
-    ) -> list[Job]:
+        self,
+        prompts: Sequence[Prompt],
+        params: Sequence[SamplingParams | BeamSearchParams],
+        priorities: Sequence[int],
+    ) -> list[Job | BeamCompletions]:
         """The jobs of one call. Raises `PromptError` or `ParamError` for the first mistake."""
         for each in {id(p): p for p in params}.values():
             self.check_params(each)
-        call = next(self._calls)
-        given = zip(prompts, params, priorities, strict=True)
-        return [self._job(f"{call}-{i}", *each) for i, each in enumerate(given)]
+        call, jobs = next(self._calls), list[Job | BeamCompletions]()
+        for i, (prompt, p, priority) in enumerate(zip(prompts, params, priorities, strict=True)):
+            id_ = f"{call}-{i}"
+            jobs.append(
+                self._search(id_, prompt, p.clone(), priority)
+                if isinstance(p, BeamSearchParams)
+                else self._job(id_, prompt, p.clone(), priority)
+            )
+        return jobs
 
     def request(self, id: str, ids: list[int], params: SamplingParams, **more: Any) -> Request:
         """One request for the prompt `ids`; `more` are fields of `Request`."""
@@ -86,8 +102,11 @@ class Intake:
                 f"token id {wrong[0]} is outside the vocabulary of {self.vocab_size} ids"
             )
 
-    def check_params(self, params: SamplingParams) -> None:
+    def check_params(self, params: SamplingParams | BeamSearchParams) -> None:
         """Raise `ParamError` for what this model cannot do."""
+        if isinstance(params, BeamSearchParams):
+            check_search(params, self.vocab_size)
+            return
         for name in ("logprobs", "prompt_logprobs"):
             self._check_count(name, getattr(params, name))
         for name, ids in (
@@ -109,7 +128,6 @@ class Intake:
             )
 
     def _job(self, id: str, prompt: Prompt, params: SamplingParams, priority: int) -> Job:
-        params = params.clone()
         ids = prompt.ids(self.tokenizer.encode)
         if params.truncate_prompt_tokens is not None:
             ids = ids[-params.truncate_prompt_tokens :]
@@ -136,6 +154,35 @@ class Intake:
             tokenizer=self.tokenizer,
             read=prompt.read,
         )
+
+    def _search(
+        self, id: str, prompt: Prompt, params: BeamSearchParams, priority: int
+    ) -> BeamCompletions:
+        ids, wanted = prompt.ids(self.tokenizer.encode), params.structured_outputs
+        self.check_prompt(ids)
+        eos = self.eos_ids if params.early_stopping is None or wanted else self.model_eos_ids
+        ignore_eos = params.ignore_eos
+        search = Search(
+            params=params,
+            eos_ids=frozenset() if ignore_eos and not wanted else eos,
+            limit=min(params.max_tokens, self.max_model_len - len(ids)),
+            tokenizer=self.tokenizer,
+            constraint=self.grammars.matcher(wanted, ignore_eos=ignore_eos) if wanted else None,
+        )
+        check_room(len(ids), search, self.num_pages, self.page_bytes)
+        request = Request(
+            id=id,
+            tokens=list(ids),
+            num_prompt=len(ids),
+            params=SamplingParams(),
+            limit=len(ids) + search.limit,
+            eos_ids=frozenset(),
+            seed=0,
+            text=None,
+            search=search,
+            priority=priority,
+        )
+        return BeamCompletions(id=id, prompt=prompt.text, request=request)
 
     def _text(self, params: SamplingParams) -> TokenText:
         return TokenText(

@@ -47,12 +47,15 @@ class Masks:
         tokens: what `Matcher.follow` takes; None for a matcher that is up to date. Call it before
         the model runs, and `Mask.apply` when it has returned.
         """
+        make = partial(self._packed if self.on_gpu else _unpacked, matchers, tokens)
+        return Mask(rows=torch.from_numpy(rows), filled=self.soon(make))
+
+    def soon(self, make: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """What `make` gives, made beside the model: by the worker, or on a GPU's host when asked."""
         if self.on_gpu:
-            filled = partial(self._packed, matchers, tokens)
-        else:
-            self._worker = self._worker or ThreadPoolExecutor(1, thread_name_prefix="nbllm-masks")
-            filled = self._worker.submit(_unpacked, matchers, tokens).result
-        return Mask(rows=torch.from_numpy(rows), filled=filled)
+            return make
+        self._worker = self._worker or ThreadPoolExecutor(1, thread_name_prefix="nbllm-masks")
+        return self._worker.submit(make).result
 
     def close(self) -> None:
         """End the threads."""

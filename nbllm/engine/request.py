@@ -14,6 +14,7 @@ from numpy import ndarray
 from nbllm.sampling_params import SamplingParams
 
 from .matcher import Matcher
+from .search import Search
 from .text import TokenText
 
 NO_ROW = -1
@@ -48,6 +49,7 @@ class Request:
     wanted_ids: ndarray | None = None  # tokens whose log-probabilities are kept at every position
     scored_from: int | None = None  # first prompt token whose log-probability is wanted
     matcher: Matcher | None = None  # what its tokens have to look like; follows them
+    search: Search | None = None  # set: its continuations are searched for, not sampled
     priority: int = 0
     arrival: float = field(default_factory=time.time)
 
@@ -74,8 +76,9 @@ class Request:
 
     @property
     def num_missing(self) -> int:
-        """Tokens that have to be run before the next one can be sampled."""
-        return len(self.tokens) - self.num_cached
+        """Tokens that have to be run before the next one can be sampled, or a search can begin."""
+        # the first step of a search runs the last token of its prompt
+        return len(self.tokens) - self.num_cached - (self.search is not None)
 
     @property
     def num_output(self) -> int:
@@ -124,6 +127,11 @@ class Request:
         """Who is served first: lower priority, then earlier arrival."""
         return self.priority, self.arrival
 
+    @property
+    def held_pages(self) -> list[int]:
+        """Every page it refers to."""
+        return self.pages + self.search.pages if self.search else self.pages
+
     def forget_partial(self) -> None:
         """Undo a step that was interrupted before it reached the token."""
         del self.logprobs[self.num_output :]
@@ -133,3 +141,5 @@ class Request:
         """Drop everything that ties it to the cache; a later admission starts over."""
         self.num_prefilled, self.decoding, self.row = 0, False, NO_ROW
         self.pages, self.chain = [], []
+        if self.search:
+            self.search.release()

@@ -74,10 +74,11 @@ class Scheduler:
         self.pages, self.rows, self.max_tokens = pages, rows, max_tokens
         self.waiting: list[tuple[int, float, str, Request]] = []  # a heap
         self.prefilling: list[Request] = []
+        self.parked: list[Request] = []  # their prompts are cached, and beams continue them
 
     @property
     def running(self) -> list[Request]:
-        return self.rows.decoding + self.prefilling
+        return self.rows.decoding + self.prefilling + self.parked
 
     def add(self, request: Request) -> None:
         heapq.heappush(self.waiting, (*request.order, request.id, request))
@@ -112,24 +113,41 @@ class Scheduler:
         request.decoding = True
         self.rows.activate(request)
 
+    def park(self, request: Request) -> None:
+        """The prompt of a search is cached: it keeps its pages, and others may have its row."""
+        assert request.search is not None
+        request.search.parked = True
+        self.prefilling.remove(request)
+        self.rows.remove(request)
+        request.row = NO_ROW
+        self.parked.append(request)
+
     def remove(self, request: Request) -> None:
         """Forget a request that has finished, wherever it is."""
         if request.row != NO_ROW:
             self._withdraw(request)
+        elif request in self.parked:
+            self.parked.remove(request)
+            self.pages.drop(request.held_pages)
+            request.release()
         else:
             self.waiting = [entry for entry in self.waiting if entry[-1] is not request]
             heapq.heapify(self.waiting)
 
     def rebuild(self, live: Iterable[Request]) -> None:
         """Derive everything again from the requests themselves, after an interrupted step."""
-        self.waiting, self.prefilling = [], []
+        self.waiting, self.prefilling, self.parked = [], [], []
         self.rows.clear()
         live = list(live)
-        self.pages.rebuild(r.pages for r in live)
+        self.pages.rebuild(r.held_pages for r in live)
         for request in sorted(live, key=lambda r: r.order):
             if not request.pages:
                 request.release()
                 self.add(request)
+                continue
+            if request.search and request.search.parked:
+                request.row = NO_ROW
+                self.parked.append(request)
                 continue
             self.rows.place(request)
             self.rows.activate(request) if request.decoding else self.prefilling.append(request)
@@ -159,9 +177,10 @@ class Scheduler:
     def _place(self, request: Request, found: list[int], chain: list[int]) -> bool:
         """Give a request a row and its pages, the `found` ones shared; False if they do not suffice."""
         lacking = pages_for(len(request.tokens)) - len(found)
+        beams = request.search.num_pages if request.search else 0
         unused = sum(self.pages.refs[page] == 0 for page in found)
         # a page more than the prompt, lest the first new tokens preempt somebody at once
-        if lacking + bool(self.running) > self.pages.num_free - unused:
+        if lacking + (beams or bool(self.running)) > self.pages.num_free - unused:
             return False
         if request.num_reused is None:
             request.num_reused = len(found) * PAGE_SIZE
@@ -170,6 +189,8 @@ class Scheduler:
         self.pages.share(found)
         request.num_prefilled, request.chain = len(found) * PAGE_SIZE, chain
         request.pages = found + self.pages.take(lacking)
+        if request.search:
+            request.search.pages = self.pages.take(beams)
         self.rows.place(request)
         self.prefilling.append(request)
         return True
@@ -177,7 +198,8 @@ class Scheduler:
     def _grow(self, request: Request) -> None:
         self.pages.publish(request)
         while not self.pages.num_free:
-            victim = max(self.running, key=lambda r: r.order)
+            # never a search: it would have to begin again
+            victim = max(self.rows.decoding + self.prefilling, key=lambda r: r.order)
             self._withdraw(victim)
             self.add(victim)
             if victim is request:
@@ -190,5 +212,5 @@ class Scheduler:
         self.rows.remove(request)
         if not request.decoding:
             self.prefilling.remove(request)
-        self.pages.drop(request.pages)
+        self.pages.drop(request.held_pages)
         request.release()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
+from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -12,25 +13,45 @@ from nbllm.outputs import RequestOutput
 
 from .engine import Engine
 from .job import Job
+from .request import Request
+
+Output = TypeVar("Output", covariant=True)
 
 
-def finish(engine: Engine, jobs: list[Job], use_tqdm: bool) -> list[RequestOutput]:
-    """Run the jobs to their end; their outputs, in order."""
+class Work(Protocol[Output]):
+    """What can be waited for: the completions of a prompt, or a beam search."""
+
+    @property
+    def finished(self) -> bool: ...
+    @property
+    def requests(self) -> list[Request]: ...
+    def check(self) -> Any: ...
+    def mark(self) -> None: ...
+    def moved(self) -> bool: ...
+    def output(self) -> Output: ...
+
+
+def finish(
+    engine: Engine, jobs: Sequence[Work[Output]], use_tqdm: bool, at_once: int | None = None
+) -> list[Output]:
+    """Run the jobs to their end, `at_once` at a time; their outputs, in order."""
     bar = _Bar(total=len(jobs), disable=not use_tqdm, delay=2, leave=False, unit="prompt")
+    size = at_once or max(len(jobs), 1)
     with bar, Owned(engine, jobs) as owned:
-        owned.start()
-        pending = list(jobs)
-        while pending:
-            if pending[-1].finished:
-                pending.pop().check()
-                bar.update()
-            else:
-                pending[-1].mark()
-                engine.step(unless=pending[-1].moved)
+        for begin in range(0, len(jobs), size):
+            pending = list(jobs[begin : begin + size])
+            owned.start(pending)
+            while pending:
+                if pending[-1].finished:
+                    pending.pop().check()
+                    bar.update()
+                else:
+                    pending[-1].mark()
+                    engine.step(unless=pending[-1].moved)
     return [job.output() for job in jobs]
 
 
-async def afinish(engine: Engine, jobs: list[Job]) -> list[RequestOutput]:
+async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
     """As `finish`; after every step the event loop has its turn."""
     with Owned(engine, jobs) as owned:
         owned.start()
@@ -87,15 +108,15 @@ class Owned:
     interrupted frames is kept: they hold the model's tensors.
     """
 
-    def __init__(self, engine: Engine, jobs: list[Job]):
+    def __init__(self, engine: Engine, jobs: Sequence[Work]):
         self.engine, self.jobs = engine, jobs
 
     def __enter__(self) -> Owned:
         return self
 
-    def start(self) -> None:
+    def start(self, jobs: Sequence[Work] | None = None) -> None:
         """Add the requests; inside the `with`, so that an interrupt half-way withdraws them."""
-        for job in self.jobs:
+        for job in self.jobs if jobs is None else jobs:
             for request in job.requests:
                 self.engine.add(request)
 

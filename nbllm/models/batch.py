@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from torch import Tensor
+
+T = TypeVar("T")
 
 PAGE_SIZE = 64
 """Tokens in a page of the KV cache."""
@@ -19,6 +22,17 @@ class Chunk:
 
 
 @dataclass(slots=True, kw_only=True)
+class Beams:
+    """The W beams of each of G prompts, after S steps; the newest is the one to compute."""
+
+    pages: Tensor  # [G, M] page tables of the prompts
+    prompt_lens: Tensor  # [G] their tokens in the cache
+    max_prompt_len: int  # at least the longest of them
+    slots: Tensor  # [G, S, W] where the K and V of each step's beams lie
+    ancestors: Tensor  # [G, W, S] the beam of each step that a beam descends from; itself last
+
+
+@dataclass(slots=True, kw_only=True)
 class Batch:
     """T new tokens: first one each of B decoding requests, then those of the chunks."""
 
@@ -31,9 +45,10 @@ class Batch:
     max_kv_len: int  # at least the longest of them; their pages hold as many
     chunks: list[Chunk]
     last: Tensor | None  # [R] which tokens need logits; None: all of them
-    shared: dict[Hashable, Tensor] = field(default_factory=dict)
+    beams: Beams | None = None  # set: the T = G * W tokens are beams', and nothing else is there
+    shared: dict[Hashable, Any] = field(default_factory=dict)
 
-    def once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What every layer needs alike: made by the first one that asks."""
         if key not in self.shared:
             self.shared[key] = make()

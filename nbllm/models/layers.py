@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nbllm_kernels.beam_attention import beam_attention, beam_keys
 from nbllm_kernels.linear import linear, pack
 from nbllm_kernels.paged_attention import (
     decode_attention,
@@ -16,7 +17,7 @@ from nbllm_kernels.paged_attention import (
 )
 from nbllm_kernels.rms_norm import add_rms_norm, rms_norm
 
-from .batch import Batch, Chunk
+from .batch import Batch, Beams, Chunk
 
 
 def empty(*shape: int) -> nn.Parameter:
@@ -91,6 +92,8 @@ class PagedAttention(nn.Module):
         """q [T, H, D], k and v [T, K, D] -> [T, H * D]."""
         slots = batch.once("slots", lambda: slot_rows(batch.kv, batch.slots))
         write_kv(batch.kv, k, v, slots[self.layer])
+        if batch.beams is not None:
+            return self.beams(q, batch.beams, batch).flatten(1)
         if not batch.chunks:
             return self.decode(q, batch).flatten(1)
         out, decoding = torch.empty_like(q), len(batch.kv_lens)
@@ -114,3 +117,9 @@ class PagedAttention(nn.Module):
             positions = batch.positions[chunk.tokens]
             mask = batch.once((id(chunk), "mask"), lambda: prefill_mask(kv, longest, positions))
         return prefill_attention(q, kv, rows[self.layer], longest, mask, self.scale)
+
+    def beams(self, q: Tensor, b: Beams, batch: Batch) -> Tensor:
+        kv, heads = batch.kv, q.shape[1]
+        of = b.pages, b.prompt_lens, b.max_prompt_len, b.slots, b.ancestors
+        rows, mask = batch.once("beams", lambda: beam_keys(kv, *of, heads))
+        return beam_attention(q, kv, rows[self.layer], mask, self.scale)

@@ -137,7 +137,10 @@ def test_bad_input(llm, call, error, message):
     assert llm.engine.num_unfinished == 0
 
 
-def test_kinds_do_not_mix(llm):
-    outs = [*llm.score("a", "b", use_tqdm=False), *llm.choose("a", ["b"], use_tqdm=False)]
-    with pytest.raises(ParamError, match="ChoiceOutput and ScoreOutput"):
-        to_frame(outs)
+def test_kinds_follow_each_other_in_a_frame(llm):
+    outs = [*llm.choose("a", ["b"], use_tqdm=False), *llm.score("a", "b", use_tqdm=False)]
+    frame = to_frame(outs)
+    assert frame["choice"].tolist()[:1] == ["b"]
+    assert frame["continuation"].tolist()[1:] == ["b"]
+    first, second = frame["cumulative_logprob"]
+    assert first == pytest.approx(second, abs=1e-4)

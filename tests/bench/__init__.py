@@ -1,1 +1,1 @@
-"""Timings on this machine: `python -m tests.bench NAME`, host, cpu or structured."""
+"""Timings on this machine: `python -m tests.bench NAME`, host, cpu, beam or structured."""

@@ -10,9 +10,9 @@ import torch
 
 import nbllm
 
-from . import cpu, host, structured
+from . import beam, cpu, host, structured
 
-BENCHMARKS = {"host": host.run, "cpu": cpu.run, "structured": structured.run}
+BENCHMARKS = {"host": host.run, "cpu": cpu.run, "beam": beam.run, "structured": structured.run}
 RESULTS = Path(__file__).with_name("results.csv")
 COLUMNS = ["benchmark", "case", "figure", "unit", "machine", "torch", "nbllm", "commit"]
 

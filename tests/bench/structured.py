@@ -62,7 +62,7 @@ def mask_time(llm: LLM, grammars: Grammars) -> float:
 
 def run() -> Iterator[tuple[str, float, str]]:
     with LLM("tiny") as llm:
-        grammars = Grammars(llm.tokenizer, llm.config.vocab_size, llm._eos_ids)
+        grammars = Grammars(llm.tokenizer, llm.config.vocab_size, llm.intake.eos_ids)
         begin = time.perf_counter()
         grammars.matcher(MANY)
         yield "first grammar, vocabulary included", (time.perf_counter() - begin) * 1e3, "ms"

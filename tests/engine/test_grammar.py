@@ -3,19 +3,18 @@
 import itertools
 import random
 import re
-import sys
 import threading
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from interrupting import InterruptAtLine
 from llguidance import LLExecutor
 from tokenizers import AddedToken
 
 from nbllm import LLM, SamplingParams, StructuredOutputsParams
-from nbllm.engine import engine as engine_module
-from nbllm.engine import grammar, masks, matcher, rows, runner, sampler
+from nbllm.engine import masks
 from nbllm.engine.grammar import Grammars
 from nbllm.engine.masks import Mask, Masks
 from nbllm.engine.matcher import Matcher, fill, unpacked
@@ -25,7 +24,6 @@ from nbllm.prompts import as_prompts
 
 EOS = 96  # of the ascii model
 PAGE_BYTES = 24576
-FILES = {m.__file__ for m in (engine_module, grammar, masks, matcher, rows, runner, sampler)}
 
 
 def regex(pattern: str) -> StructuredOutputsParams:
@@ -322,29 +320,6 @@ def test_preemption_changes_nothing(ascii_llm):
         made = o.outputs[0]
         if made.finish_reason == "stop":
             assert re.fullmatch(e.structured_outputs.regex, made.text)
-
-
-class InterruptAtLine:
-    """Raise KeyboardInterrupt at the n-th line that the files of a step execute in this thread."""
-
-    def __init__(self, at: int):
-        self.left = at
-
-    def __call__(self, frame, event, arg):
-        if frame.f_code.co_filename not in FILES:
-            return None
-        if event == "line":
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-        return self
-
-    def __enter__(self):
-        sys.settrace(self)
-        return self
-
-    def __exit__(self, *exc):
-        sys.settrace(None)
 
 
 @pytest.mark.parametrize("where", ["on the worker", "in the step"])

@@ -1,13 +1,11 @@
 """An interrupt may land anywhere: afterwards nothing is lost, nothing is left behind."""
 
-import sys
 import threading
 
 import pytest
+from interrupting import FILES, InterruptAtLine
 
 from nbllm import SamplingParams
-from nbllm.engine import engine as engine_module
-from nbllm.engine import logits, pages, request, rows, runner, sampler, scheduler, stats, stops
 from nbllm.engine.turns import Turns
 from nbllm.errors import GenerationInterrupted
 from nbllm.prompts import as_prompts
@@ -16,44 +14,6 @@ GREEDY = SamplingParams(temperature=0, max_tokens=6, ignore_eos=True)
 COUNTED = SamplingParams(seed=2, max_tokens=6, frequency_penalty=2, repetition_penalty=1.4)
 SCORED = SamplingParams(temperature=0, max_tokens=6, logit_bias={5: 2.0}, prompt_logprobs=1)
 PARAMS = [GREEDY, COUNTED, SCORED]
-FILES = {
-    m.__file__
-    for m in (
-        engine_module,
-        scheduler,
-        pages,
-        rows,
-        request,
-        runner,
-        logits,
-        sampler,
-        stats,
-        stops,
-    )
-}
-
-
-class InterruptAtLine:
-    """Raise KeyboardInterrupt at the n-th line that the engine's own files execute."""
-
-    def __init__(self, at: int):
-        self.left = at
-
-    def __call__(self, frame, event, arg):
-        if frame.f_code.co_filename not in FILES:
-            return None
-        if event == "line":
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-        return self
-
-    def __enter__(self):
-        sys.settrace(self)
-        return self
-
-    def __exit__(self, *exc):
-        sys.settrace(None)
 
 
 def lines_of_a_run(llm, many) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LEAVES = {"errors", "sampling_params", "outputs", "prompts", "options"}
+LEAVES = {"errors", "sampling_params", "outputs", "beams", "prompts", "options"}
 ORDER = [
     "kernels",
     "models",

@@ -8,6 +8,8 @@ import nbllm
 
 PUBLIC = {
     "LLM",
+    "BeamSearchOutput",
+    "BeamSearchParams",
     "CompletionOutput",
     "Logprob",
     "RequestOutput",
@@ -22,8 +24,13 @@ PUBLIC = {
     "unload_ipython_extension",
 }
 ADDRESSES = {
-    "nbllm.sampling_params": ["SamplingParams", "StructuredOutputsParams", "RequestOutputKind"],
-    "nbllm.outputs": ["RequestOutput", "CompletionOutput", "Logprob"],
+    "nbllm.sampling_params": [
+        "SamplingParams",
+        "BeamSearchParams",
+        "StructuredOutputsParams",
+        "RequestOutputKind",
+    ],
+    "nbllm.outputs": ["RequestOutput", "CompletionOutput", "BeamSearchOutput", "Logprob"],
     "nbllm.entrypoints.chat_utils": ["load_chat_template"],
     "nbllm.errors": ["NbllmError", "GenerationInterrupted"],
 }

@@ -1,0 +1,53 @@
+"""Interrupts where nobody expects them: at any line of the engine."""
+
+import sys
+
+from nbllm.engine import (
+    beam,
+    beam_select,
+    beam_stops,
+    logits,
+    masks,
+    matcher,
+    pages,
+    request,
+    rows,
+    runner,
+    sampler,
+    scheduler,
+    search,
+    stats,
+    stops,
+    waves,
+)
+from nbllm.engine import engine as engine_module
+
+MODULES = (
+    *(engine_module, scheduler, pages, rows, request, runner, logits, sampler, stats, stops),
+    *(masks, matcher),
+    *(beam, beam_select, beam_stops, search, waves),
+)
+FILES = {m.__file__ for m in MODULES}
+
+
+class InterruptAtLine:
+    """Raise KeyboardInterrupt at the n-th line that the engine's own files execute."""
+
+    def __init__(self, at: int):
+        self.left = at
+
+    def __call__(self, frame, event, arg):
+        if frame.f_code.co_filename not in FILES:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self
+
+    def __enter__(self):
+        sys.settrace(self)
+        return self
+
+    def __exit__(self, *exc):
+        sys.settrace(None)
