@@ -175,9 +175,10 @@ def new_cache(
     shape = (num_pages, config.num_layers, 2, config.num_kv_heads, PAGE_SIZE, config.head_dim)
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
-    # anonymous memory is zero and costs nothing until it is touched; huge pages, where there are
-    # any, since a step touches a few bytes in many places
-    memory = mmap.mmap(-1, int(np.prod(shape)) * dtype.itemsize)
+    # anonymous memory is zero and costs nothing until it is touched; private, since shared memory
+    # rarely gets the huge pages that a cache wants, of which a step reads a little in many places
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    memory = mmap.mmap(-1, int(np.prod(shape)) * dtype.itemsize, **private)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):
             memory.madvise(mmap.MADV_HUGEPAGE)
