@@ -1,0 +1,285 @@
+"""Attention of one new token a request over the paged cache: split-KV decoding (Dao et al. 2023).
+
+softmax(cap(q k^T * scale)) v over a row's last `window` tokens;   cap(s) = c tanh(s / c), if given
+
+Bound by reading the cache once. The H / K query heads that share a key-value head are the rows of
+one tile, so that a page is read for all of them; a tile has 16 rows at least, as tensor cores want.
+A work list (work_list.py) cuts every row's pages into items of about equal work, one program each;
+rows of several items are merged by a second kernel from their partial sums. Lengths are only read
+on the device: a captured launch stays right while rows grow.
+
+The cache of all layers is kv [P, layers, 2, K, page_size, D], addressed by base and strides.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ._triton import (
+    jit,
+    multiprocessors,
+    next_power_of_2,
+    require_contiguous,
+    shared_memory,
+    tl,
+    use_triton,
+)
+from .qkv_rope import check_cache
+from .work_list import WorkList, decode_work
+
+PROGRAMS = 16
+"""Programs for each multiprocessor: enough that the last ones to end are a small part."""
+LOG2_E = 1.4426950408889634
+SPLITS = 32
+"""Partial sums that the merge reads at a time."""
+
+
+def decode_attention_ref(
+    q: Tensor,
+    kv: Tensor,
+    layer: int,
+    pages: Tensor,
+    kv_lens: Tensor,
+    scale: float,
+    rows: Tensor | None = None,
+    window: int = 0,
+    softcap: float = 0.0,
+) -> Tensor:
+    """As `decode_attention`, one row after the other, in float32."""
+    out, size = torch.zeros_like(q), kv.shape[4]
+    for b, length in enumerate(kv_lens.tolist()):
+        if not length:
+            continue
+        table = pages[b if rows is None else int(rows[b]), : -(-length // size)].long()
+        # [pages, 2, K, page_size, D] -> [2, K, kv_len, D]
+        cache = kv[table, layer].permute(1, 2, 0, 3, 4).flatten(2, 3)[:, :, :length].float()
+        k, v = cache[:, :, max(0, length - window) if window else 0 :]
+        score = q[b].float().unflatten(0, (k.shape[0], -1)) @ k.mT * scale  # [K, H / K, kv_len]
+        if softcap:
+            score = softcap * (score / softcap).tanh()
+        out[b] = (score.softmax(-1) @ v).flatten(0, 1).to(q.dtype)
+    return out
+
+
+@jit
+def capped(score, softcap):
+    """softcap * tanh(score / softcap), from the exponential that every target has."""
+    e = tl.exp2(score * (2.0 * 1.4426950408889634 / softcap))
+    return softcap * (1.0 - 2.0 / (e + 1.0))
+
+
+@jit(do_not_specialize=["layer", "B", "window"])
+def _decode_kernel(
+    q_ptr,
+    kv_ptr,
+    pages_ptr,
+    rows_ptr,
+    lens_ptr,
+    starts_ptr,
+    items_ptr,
+    size_ptr,
+    out_ptr,
+    part_ptr,
+    lse_ptr,
+    layer,
+    B,
+    window,
+    scale,
+    softcap,
+    page_stride,
+    layer_stride,
+    kv_stride,
+    table_stride,
+    K: tl.constexpr,
+    GROUP: tl.constexpr,
+    D: tl.constexpr,
+    PAGE: tl.constexpr,
+    M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    ROWS: tl.constexpr,
+    WINDOW: tl.constexpr,
+    CAP: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    item, head = tl.program_id(0) // K, tl.program_id(0) % K
+    if item >= tl.load(starts_ptr + B):
+        return
+    row = tl.load(items_ptr + item)
+    first, size = tl.load(starts_ptr + row), tl.load(size_ptr)
+    parts = tl.load(starts_ptr + row + 1) - first
+    kv_len = tl.load(lens_ptr + row).to(tl.int32)
+    table = pages_ptr + row.to(tl.int64) * table_stride
+    if ROWS:
+        table = pages_ptr + tl.load(rows_ptr + row).to(tl.int64) * table_stride
+    oldest = 0
+    if WINDOW:
+        oldest = tl.maximum(kv_len - window, 0)
+    start = (oldest // PAGE + (item - first) * size) * PAGE
+    stop = tl.minimum(start + size * PAGE, kv_len)
+
+    m, n, d = tl.arange(0, M), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D)
+    in_head = d < D
+    q_at = (row.to(tl.int64) * K + head) * GROUP * D + m[:, None] * D + d[None, :]
+    in_q = (m < GROUP)[:, None] & in_head[None, :]
+    q = tl.load(q_ptr + q_at, in_q, other=0.0)
+    layer_ptr = kv_ptr + layer.to(tl.int64) * layer_stride + head * (PAGE * D)
+    k_at, v_at = n[None, :] * D + d[:, None], n[:, None] * D + d[None, :]
+
+    # finite, so that a block without a visible key does not make -inf - -inf
+    top = tl.full([M], -1e30, tl.float32)
+    total = tl.zeros([M], tl.float32)
+    acc = tl.zeros([M, BLOCK_D], tl.float32)
+    for at in tl.range(start, stop, BLOCK_N, num_stages=STAGES):  # pyright: ignore
+        page = tl.load(table + at // PAGE).to(tl.int64)
+        block_ptr = layer_ptr + page * page_stride + (at % PAGE) * D
+        seen = at + n < kv_len
+        if BLOCK_D == D:
+            k = tl.load(block_ptr + k_at, seen[None, :], other=0.0)
+            v = tl.load(block_ptr + kv_stride + v_at, seen[:, None], other=0.0)
+        else:
+            k = tl.load(block_ptr + k_at, seen[None, :] & in_head[:, None], other=0.0)
+            v = tl.load(block_ptr + kv_stride + v_at, seen[:, None] & in_head[None, :], other=0.0)
+        score = tl.dot(q, k, input_precision="ieee") * scale
+        if CAP:
+            score = capped(score, softcap)
+        if WINDOW:
+            seen = seen & (at + n >= oldest)
+        score = tl.where(seen[None, :], score * 1.4426950408889634, float("-inf"))
+        higher = tl.maximum(top, tl.max(score, 1))
+        p = tl.exp2(score - higher[:, None])
+        rescale = tl.exp2(top - higher)
+        total = total * rescale + tl.sum(p, 1)
+        acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
+        top = higher
+    acc = acc / total[:, None]
+    if parts == 1:
+        tl.store(out_ptr + q_at, acc.to(out_ptr.dtype.element_ty), in_q)
+    else:
+        part_row = (item.to(tl.int64) * K + head) * GROUP + m
+        tl.store(part_ptr + part_row[:, None] * D + d[None, :], acc, in_q)
+        tl.store(lse_ptr + part_row, top + tl.log2(total), m < GROUP)
+
+
+@jit
+def _merge_kernel(
+    starts_ptr,
+    part_ptr,
+    lse_ptr,
+    out_ptr,
+    H: tl.constexpr,
+    D: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    SPLITS: tl.constexpr,
+):
+    row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    first, end = tl.load(starts_ptr + row), tl.load(starts_ptr + row + 1)
+    if end - first == 1:
+        return
+    d = tl.arange(0, BLOCK_D)
+    top, total = -1e30, 0.0
+    acc = tl.zeros([BLOCK_D], tl.float32)
+    for at in range(first, end, SPLITS):
+        split = at + tl.arange(0, SPLITS)
+        part_row = split.to(tl.int64) * H + head
+        lse = tl.load(lse_ptr + part_row, split < end, other=float("-inf"))
+        mask = (split < end)[:, None] & (d < D)[None, :]
+        part = tl.load(part_ptr + part_row[:, None] * D + d[None, :], mask, other=0.0)
+        higher = tl.maximum(top, tl.max(lse, 0))
+        weight, rescale = tl.exp2(lse - higher), tl.exp2(top - higher)
+        total = total * rescale + tl.sum(weight, 0)
+        acc = acc * rescale + tl.sum(part * weight[:, None], 0)
+        top = higher
+    # a row of no tokens, as padding has, gives zeros
+    acc = acc / tl.where(total > 0.0, total, 1.0)
+    tl.store(out_ptr + (row * H + head) * D + d, acc.to(out_ptr.dtype.element_ty), d < D)
+
+
+def work_for_decode(kv_lens: Tensor, kv: Tensor, window: int = 0) -> WorkList:
+    """The work list that all layers with this window share in a step."""
+    target = -(-multiprocessors(kv) * PROGRAMS // kv.shape[3])
+    return decode_work(kv_lens, kv.shape[4], target, window)
+
+
+def decode_attention(
+    q: Tensor,
+    kv: Tensor,
+    layer: int,
+    pages: Tensor,
+    kv_lens: Tensor,
+    scale: float,
+    *,
+    work: WorkList | None = None,
+    rows: Tensor | None = None,
+    window: int = 0,
+    softcap: float = 0.0,
+    out: Tensor | None = None,
+) -> Tensor:
+    """One new token a row, already in the cache. q [B, H, D], kv_lens [B] -> [B, H, D].
+
+    pages [R, M]: page tables; rows [B] says which of them each row has, None: its own number.
+    window: the newest tokens that are seen, the row's own included, 0: all; softcap 0: none.
+    work: `work_for_decode` of the same lengths and window. A row of length 0 gives zeros.
+    """
+    if not use_triton(q):
+        y = decode_attention_ref(q, kv, layer, pages, kv_lens, scale, rows, window, softcap)
+        return y if out is None else out.copy_(y)
+    (batch, heads, dim), (num_kv_heads, size) = q.shape, kv.shape[3:5]
+    y = torch.empty_like(q) if out is None else out
+    require_contiguous("decode_attention", q=q, pages=pages, kv_lens=kv_lens, rows=rows, out=y)
+    check_cache("decode_attention", kv)
+    if not batch:
+        return y
+    work = work or work_for_decode(kv_lens, kv, window)
+    parts = torch.empty(work.capacity, heads, dim, dtype=torch.float32, device=q.device)
+    lse = torch.empty(work.capacity, heads, dtype=torch.float32, device=q.device)
+    block_d, group = max(16, next_power_of_2(dim)), heads // num_kv_heads
+    block_n, stages, warps = tiles(block_d, size, kv)
+    _decode_kernel[(work.capacity * num_kv_heads,)](
+        q,
+        kv,
+        pages,
+        rows,
+        kv_lens,
+        work.starts,
+        work.rows,
+        work.size,
+        y,
+        parts,
+        lse,
+        layer,
+        batch,
+        window,
+        scale,
+        softcap,
+        kv.stride(0),
+        kv.stride(1),
+        kv.stride(2),
+        pages.stride(0),
+        K=num_kv_heads,
+        GROUP=group,
+        D=dim,
+        PAGE=size,
+        M=max(16, next_power_of_2(group)),
+        BLOCK_N=block_n,
+        BLOCK_D=block_d,
+        ROWS=rows is not None,
+        WINDOW=window > 0,
+        CAP=softcap > 0,
+        STAGES=stages,
+        num_warps=warps,
+    )
+    _merge_kernel[(batch, heads)](
+        work.starts, parts, lse, y, H=heads, D=dim, BLOCK_D=block_d, SPLITS=SPLITS, num_warps=4
+    )
+    return y
+
+
+def tiles(block_d: int, page_size: int, kv: Tensor) -> tuple[int, int, int]:
+    """(tokens in a tile, pipeline stages, warps). Two stages go to the page number and the keys."""
+    narrow = kv.element_size() <= 2 and block_d < 256
+    block_n = min(page_size, 64 if narrow else 32)
+    buffer = 2 * block_n * block_d * kv.element_size()
+    stages = 2 + min(2, shared_memory(kv) // 3 // buffer)
+    return block_n, stages, 4
