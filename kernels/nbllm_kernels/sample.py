@@ -1,0 +1,544 @@
+"""From logits to tokens, exactly and without a sort: filters, Gumbel-max, log-probabilities.
+
+x = logits / temperature, in the order (x descending, id ascending); kept is the longest prefix with
+    x >= max(x) + log(min_p),   fewer than top_k before,   and, of the probability that these two
+    keep, less than top_p before;       token = argmax over kept of x + gumbel(seed, position, id)
+
+Bound by reading the logits. Kernels with one program for each stretch of a row: (1) maxima, sums of
+exponentials, and the draw of rows without filters; for rows with filters, (2) how many tokens, and
+how much probability, lie within some distances of the maximum, (3) the tokens within the smallest
+distance that holds all that can be kept. Then (4), one program a row, finds the exact cut among
+those by bisection on the ordered bits of x, or in the whole row if they are too many, and draws.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ._triton import AVAILABLE, jit, next_power_of_2, require_contiguous, tl, use_triton
+from .gumbel import gumbel_ref, gumbel_tile, log_tile, stream_of
+
+STRETCH = 4096
+"""Logits that one program reads."""
+CANDIDATES = 2048
+"""The most tokens that are gathered for the exact cut."""
+LEVELS, NEAREST, RATIO = 20, 0.5, 1.4
+"""Distances from the maximum: NEAREST * RATIO**i for LEVELS of them."""
+
+if AVAILABLE:
+    _LEVELS, _NEAREST, _RATIO = tl.constexpr(LEVELS), tl.constexpr(NEAREST), tl.constexpr(RATIO)
+    _CANDIDATES = tl.constexpr(CANDIDATES)
+    _LOWEST, _HIGHEST = tl.constexpr(-(1 << 31)), tl.constexpr((1 << 31) - 1)
+
+
+def sample_ref(
+    logits: Tensor,
+    rows: Tensor,
+    temperature: Tensor,
+    top_k: Tensor,
+    top_p: Tensor,
+    min_p: Tensor,
+    seeds: Tensor,
+    positions: Tensor,
+    raw: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """As `sample`, with a stable sort of every row."""
+    z, raw = logits.float(), (logits if raw is None else raw).float()
+    t, k, p, m = (a[rows][:, None] for a in (temperature, top_k, top_p, min_p))
+    x = z / torch.where(t > 0, t, 1)
+    values, ids = x.sort(dim=-1, descending=True, stable=True)
+    rank = torch.arange(x.shape[1], device=x.device)
+    kept = (values >= values[:, :1] + m.log()) & ((k <= 0) | (rank < k))
+    mass = torch.where(kept, (values - values[:, :1]).exp(), 0)
+    before = mass.cumsum(-1, dtype=torch.float64) - mass
+    kept &= (p >= 1) | (before < p.double() * mass.double().sum(-1, keepdim=True))
+    noise = gumbel_ref(seeds[rows], positions[rows], ids)
+    drawn = (values + noise).masked_fill(~kept, -torch.inf).argmax(-1, keepdim=True)
+    tokens = torch.where(t > 0, ids.gather(1, drawn), z.argmax(-1, keepdim=True))
+    return tokens[:, 0], (raw.gather(1, tokens) - raw.logsumexp(-1, keepdim=True))[:, 0]
+
+
+@jit
+def _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr):
+    t = tl.load(temperature_ptr + row)
+    k = tl.load(top_k_ptr + row).to(tl.int32)
+    p, m = tl.load(top_p_ptr + row), tl.load(min_p_ptr + row)
+    filtered = (t > 0.0) & ((k > 0) | (p < 1.0) | (m > 0.0))
+    return t, k, p, m, filtered
+
+
+@jit
+def _scaled(z, t):
+    # + 0.0 makes one zero of the two, whose bits would be ordered
+    return tl.div_rn(z.to(tl.float32), t) + 0.0
+
+
+@jit
+def _exponentials(x):
+    """(max, sum of exp(x - max)) of a tile that may hold nothing but -inf."""
+    top = tl.max(x, 0)
+    return top, tl.sum(tl.exp(x - tl.where(top == float("-inf"), 0.0, top)), 0)
+
+
+@jit
+def _scan_kernel(
+    logits_ptr,
+    raw_ptr,
+    rows_ptr,
+    temperature_ptr,
+    top_k_ptr,
+    top_p_ptr,
+    min_p_ptr,
+    seeds_ptr,
+    positions_ptr,
+    sums_ptr,
+    ids_ptr,
+    V,
+    STRETCH: tl.constexpr,
+    RAW: tl.constexpr,
+):
+    r, s = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    row = tl.load(rows_ptr + r)
+    t, _k, _p, _m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
+    ids = s * STRETCH + tl.arange(0, STRETCH)
+    z = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf")).to(tl.float32)
+    raw = z
+    if RAW:
+        raw = tl.load(raw_ptr + r * V + ids, ids < V, other=float("-inf")).to(tl.float32)
+    raw_top, raw_sum = _exponentials(raw)
+    score = z
+    top, total = 0.0, 0.0
+    if t > 0.0:
+        score = _scaled(z, t)
+        if filtered:
+            top, total = _exponentials(score)
+        else:
+            stream = stream_of(tl.load(seeds_ptr + row), tl.load(positions_ptr + row))
+            score += gumbel_tile(stream, ids)
+    best, at = tl.max(score, 0, return_indices=True, return_indices_tie_break_left=True)
+    part = r * tl.num_programs(1) + s
+    tl.store(sums_ptr + part * 5, raw_top)
+    tl.store(sums_ptr + part * 5 + 1, raw_sum)
+    tl.store(sums_ptr + part * 5 + 2, top)
+    tl.store(sums_ptr + part * 5 + 3, total)
+    tl.store(sums_ptr + part * 5 + 4, best)
+    tl.store(ids_ptr + part, s * STRETCH + at)
+
+
+@jit
+def _merged(sums_ptr, r, column, S, BLOCK_S: tl.constexpr):
+    """(max, sum of exponentials) of a row, from columns of its stretches."""
+    s = tl.arange(0, BLOCK_S)
+    at = sums_ptr + (r * S + s) * 5 + column
+    tops = tl.load(at, s < S, other=float("-inf"))
+    top = tl.max(tops, 0)
+    return top, tl.sum(tl.load(at + 1, s < S, other=0.0) * tl.exp(tops - top), 0)
+
+
+@jit
+def _level_kernel(
+    logits_ptr,
+    rows_ptr,
+    temperature_ptr,
+    top_k_ptr,
+    top_p_ptr,
+    min_p_ptr,
+    sums_ptr,
+    counts_ptr,
+    masses_ptr,
+    V,
+    STRETCH: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+):
+    r, s, S = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.num_programs(1)
+    row = tl.load(rows_ptr + r)
+    t, _k, _p, _m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
+    if not filtered:
+        return
+    top, _total = _merged(sums_ptr, r, 2, S, BLOCK_S)
+    ids = s * STRETCH + tl.arange(0, STRETCH)
+    z = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf"))
+    x = _scaled(z, t)
+    mass = tl.exp(x - top)
+    distance = _NEAREST
+    for level in tl.static_range(_LEVELS):
+        near = x >= top - distance
+        at = (r * _LEVELS + level) * S + s
+        tl.store(counts_ptr + at, tl.sum(near.to(tl.int32), 0))
+        tl.store(masses_ptr + at, tl.sum(tl.where(near, mass, 0.0), 0))
+        distance = distance * _RATIO
+
+
+@jit
+def _gather_kernel(
+    logits_ptr,
+    rows_ptr,
+    temperature_ptr,
+    top_k_ptr,
+    top_p_ptr,
+    min_p_ptr,
+    sums_ptr,
+    counts_ptr,
+    masses_ptr,
+    values_ptr,
+    ids_ptr,
+    found_ptr,
+    V,
+    STRETCH: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+    BLOCK_L: tl.constexpr,
+):
+    r, s, S = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.num_programs(1)
+    row = tl.load(rows_ptr + r)
+    t, k, p, m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
+    if not filtered:
+        return
+    top, total = _merged(sums_ptr, r, 2, S, BLOCK_S)
+    level, stretch = tl.arange(0, BLOCK_L), tl.arange(0, BLOCK_S)
+    at = (r * _LEVELS + level[:, None]) * S + stretch[None, :]
+    real = (level < _LEVELS)[:, None] & (stretch < S)[None, :]
+    counts = tl.load(counts_ptr + at, real, other=0)
+    count = tl.sum(counts, 1)
+    mass = tl.sum(tl.load(masses_ptr + at, real, other=0.0), 1)
+    # the same float32 products as in the kernel before: a level is one number for both
+    distance, distances = _NEAREST, tl.zeros([BLOCK_L], tl.float32)
+    for i in tl.static_range(_LEVELS):
+        distances = tl.where(level == i, distance, distances)
+        distance = distance * _RATIO
+    # top_k and min_p keep a prefix each: the first level that holds one of them. top_p shares the
+    # probability of that prefix, which must be there as a whole; alone, it takes a little more
+    # than its part, since later sums round differently
+    cut = (k > 0) & (k < V)
+    holds = cut & (count >= k)
+    if m > 0.0:
+        holds = holds | (distances > 1e-3 - log_tile(tl.maximum(m, 1e-30)))
+    else:
+        holds = holds | ((not cut) & (mass >= p * total * 1.00001))
+    chosen = tl.min(tl.where(holds & (level < _LEVELS), level, BLOCK_L), 0)
+    found = tl.sum(tl.where(level == chosen, count, 0), 0)
+    fits = (chosen < _LEVELS) & (found <= _CANDIDATES)
+    if s == 0:
+        tl.store(found_ptr + r, tl.where(fits, found, -1))
+    if not fits:
+        return
+    earlier = (level == chosen)[:, None] & (stretch < s)[None, :]
+    offset = tl.sum(tl.sum(tl.where(earlier, counts, 0), 1), 0)
+    ids = s * STRETCH + tl.arange(0, STRETCH)
+    z = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf"))
+    x = _scaled(z, t)
+    near = x >= top - tl.sum(tl.where(level == chosen, distances, 0.0), 0)
+    to = r * _CANDIDATES + offset + tl.cumsum(near.to(tl.int32), 0) - 1
+    tl.store(values_ptr + to, x, near)
+    tl.store(ids_ptr + to, ids, near)
+
+
+@jit
+def _key(x):
+    """int32 in the order of float32."""
+    bits = x.to(tl.int32, bitcast=True)
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+@jit
+def _middle(low, high):
+    return ((low.to(tl.int64) + high.to(tl.int64)) >> 1).to(tl.int32)
+
+
+@jit
+def _tile(logits_ptr, start, V, t, TILE: tl.constexpr):
+    ids = start + tl.arange(0, TILE)
+    z = tl.load(logits_ptr + ids, ids < V, other=float("-inf"))
+    return _scaled(z, t), ids
+
+
+# The sums below are over the candidates x, ids if SMALL, which stay in registers, else over the row.
+# A token is in the cut (key, last) if its key is higher, or equal and its id at most `last`.
+
+
+@jit
+def _in_cut(keys, ids, key, last):
+    return (keys > key) | ((keys == key) & (ids <= last))
+
+
+@jit
+def _count(x, ids, logits_ptr, V, t, low, key, last, SMALL: tl.constexpr, TILE: tl.constexpr):
+    """How many tokens are in the cut (key, last) and have a key of at least `low`."""
+    if SMALL:
+        keys = _key(x)
+        total = tl.sum((_in_cut(keys, ids, key, last) & (keys >= low)).to(tl.int32), 0)
+    else:
+        parts = tl.zeros([TILE], tl.int32)
+        for start in range(0, V, TILE):
+            y, tile_ids = _tile(logits_ptr, start, V, t, TILE)
+            keys = _key(y)
+            inside = _in_cut(keys, tile_ids, key, last) & (keys >= low) & (tile_ids < V)
+            parts += inside.to(tl.int32)
+        total = tl.sum(parts, 0)
+    return total
+
+
+@jit
+def _mass(x, ids, logits_ptr, V, t, top, above, key, last, SMALL: tl.constexpr, TILE: tl.constexpr):
+    """Sum of exp(x - top) over the tokens in the cut (key, last) with a key over `above`."""
+    if SMALL:
+        keys = _key(x)
+        inside = _in_cut(keys, ids, key, last) & (keys > above)
+        total = tl.sum(tl.where(inside, tl.exp(x - top), 0.0), 0)
+    else:
+        parts = tl.zeros([TILE], tl.float32)
+        for start in range(0, V, TILE):
+            y, tile_ids = _tile(logits_ptr, start, V, t, TILE)
+            keys = _key(y)
+            inside = _in_cut(keys, tile_ids, key, last) & (keys > above)
+            parts += tl.where(inside, tl.exp(y - top), 0.0)
+        total = tl.sum(parts, 0)
+    return total
+
+
+@jit
+def _last_id(x, ids, logits_ptr, V, t, key, wanted, SMALL: tl.constexpr, TILE: tl.constexpr):
+    """The id at which `wanted` tokens with this very key have passed, in the order of ids."""
+    low, high = tl.full([], -1, tl.int32), tl.full([], V - 1, tl.int32)
+    while high - low > 1:
+        middle = (low + high) // 2
+        # nothing is over the highest key of all, so that only this key counts
+        if SMALL:
+            passed = tl.sum(((_key(x) == key) & (ids <= middle)).to(tl.int32), 0)
+        else:
+            passed = _count(x, ids, logits_ptr, V, t, key, key, middle, SMALL, TILE)
+            passed -= _count(x, ids, logits_ptr, V, t, key, key, -1, SMALL, TILE)
+        if passed >= wanted:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+@jit
+def _draw(
+    x,
+    ids,
+    logits_ptr,
+    V,
+    t,
+    k,
+    p,
+    m,
+    top,
+    row_mass,
+    stream,
+    SMALL: tl.constexpr,
+    TILE: tl.constexpr,
+):
+    """The token of a row with filters."""
+    # top_k and min_p: the cut (key, last)
+    highest = _key(top)
+    lowest = tl.full([], _LOWEST, tl.int32)
+    if SMALL:
+        lowest = tl.min(_key(tl.where(x == float("-inf"), top, x)), 0) - 1
+    key, last = lowest, tl.full([], _HIGHEST, tl.int32)
+    if (k > 0) & (k < V):
+        low, high = lowest, highest + 1
+        while high.to(tl.int64) - low.to(tl.int64) > 1:
+            middle = _middle(low, high)
+            if _count(x, ids, logits_ptr, V, t, middle, middle, _HIGHEST, SMALL, TILE) >= k:
+                low = middle
+            else:
+                high = middle
+        key = low
+        over = _count(x, ids, logits_ptr, V, t, key, key, -1, SMALL, TILE)
+        if _count(x, ids, logits_ptr, V, t, key, key, _HIGHEST, SMALL, TILE) > k:
+            last = _last_id(x, ids, logits_ptr, V, t, key, k - over, SMALL, TILE)
+    if m > 0.0:
+        least = _key(top + log_tile(tl.maximum(m, 1e-30)))
+        if least > key:
+            key, last = least, tl.full([], _HIGHEST, tl.int32)
+    # top_p, of the probability of what is left
+    if p < 1.0:
+        kept = row_mass
+        if ((k > 0) & (k < V)) | (m > 0.0):
+            kept = _mass(x, ids, logits_ptr, V, t, top, lowest, key, last, SMALL, TILE)
+        wanted = kept * p
+        # the lowest key with less than that above it
+        low, high = tl.maximum(key, lowest + 1) - 1, highest
+        while high.to(tl.int64) - low.to(tl.int64) > 1:
+            middle = _middle(low, high)
+            if _mass(x, ids, logits_ptr, V, t, top, middle, key, last, SMALL, TILE) < wanted:
+                high = middle
+            else:
+                low = middle
+        if high > key:
+            key, last = high, tl.full([], _HIGHEST, tl.int32)
+        over = _mass(x, ids, logits_ptr, V, t, top, high, key, last, SMALL, TILE)
+        bits = high ^ ((high >> 31) & 0x7FFFFFFF)
+        each = tl.exp(bits.to(tl.float32, bitcast=True) - top)
+        # of tokens with this very key, those with less than `wanted` before them
+        ties = tl.ceil(tl.minimum((wanted - over) / tl.maximum(each, 1e-38), 1e9)).to(tl.int32)
+        ties = tl.maximum(ties, 1)
+        equal = _count(x, ids, logits_ptr, V, t, high, high, last, SMALL, TILE)
+        equal -= _count(x, ids, logits_ptr, V, t, high, high, -1, SMALL, TILE)
+        if equal > ties:
+            last = _last_id(x, ids, logits_ptr, V, t, high, ties, SMALL, TILE)
+    if SMALL:
+        inside = _in_cut(_key(x), ids, key, last)
+        score = tl.where(inside, x + gumbel_tile(stream, ids), float("-inf"))
+        _best, at = tl.max(score, 0, return_indices=True, return_indices_tie_break_left=True)
+        token = tl.sum(tl.where(tl.arange(0, TILE) == at, ids, 0), 0)
+    else:
+        best, token = float("-inf"), tl.full([], 0, tl.int32)
+        for start in range(0, V, TILE):
+            y, tile_ids = _tile(logits_ptr, start, V, t, TILE)
+            inside = _in_cut(_key(y), tile_ids, key, last)
+            score = tl.where(inside, y + gumbel_tile(stream, tile_ids), float("-inf"))
+            here, at = tl.max(score, 0, return_indices=True, return_indices_tie_break_left=True)
+            token = tl.where(here > best, start + at, token)
+            best = tl.maximum(best, here)
+    return token
+
+
+@jit(do_not_specialize=["S"])
+def _choose_kernel(
+    logits_ptr,
+    raw_ptr,
+    rows_ptr,
+    temperature_ptr,
+    top_k_ptr,
+    top_p_ptr,
+    min_p_ptr,
+    seeds_ptr,
+    positions_ptr,
+    sums_ptr,
+    best_ptr,
+    values_ptr,
+    ids_ptr,
+    found_ptr,
+    tokens_ptr,
+    logprobs_ptr,
+    V,
+    S,
+    BLOCK_S: tl.constexpr,
+    TILE: tl.constexpr,
+    FILTERS: tl.constexpr,
+):
+    r = tl.program_id(0).to(tl.int64)
+    row = tl.load(rows_ptr + r)
+    t, k, p, m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
+    s = tl.arange(0, BLOCK_S)
+    scores = tl.load(sums_ptr + (r * S + s) * 5 + 4, s < S, other=float("-inf"))
+    _best, at = tl.max(scores, 0, return_indices=True, return_indices_tie_break_left=True)
+    token = tl.load(best_ptr + r * S + at)
+    if FILTERS:  # noqa: SIM102 - the compiler decides this one
+        if filtered:
+            top, total = _merged(sums_ptr, r, 2, S, BLOCK_S)
+            stream = stream_of(tl.load(seeds_ptr + row), tl.load(positions_ptr + row))
+            found = tl.load(found_ptr + r)
+            c = tl.arange(0, TILE)
+            x = tl.load(values_ptr + r * TILE + c, c < found, other=float("-inf"))
+            # ids that no real token has, so that the rest of the tile is in no cut
+            ids = tl.load(ids_ptr + r * TILE + c, c < found, other=_HIGHEST)
+            row_ptr = logits_ptr + r * V
+            if found >= 0:
+                token = _draw(x, ids, row_ptr, V, t, k, p, m, top, total, stream, True, TILE)
+            else:
+                token = _draw(x, ids, row_ptr, V, t, k, p, m, top, total, stream, False, TILE)
+    raw_top, raw_sum = _merged(sums_ptr, r, 0, S, BLOCK_S)
+    own = tl.load(raw_ptr + r * V + token).to(tl.float32)
+    tl.store(tokens_ptr + r, token.to(tl.int64))
+    tl.store(logprobs_ptr + r, own - raw_top - log_tile(raw_sum))
+
+
+def sample(
+    logits: Tensor,
+    rows: Tensor,
+    temperature: Tensor,
+    top_k: Tensor,
+    top_p: Tensor,
+    min_p: Tensor,
+    seeds: Tensor,
+    positions: Tensor,
+    raw: Tensor | None = None,
+    filters: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Tokens [R], int64, and their log-probabilities [R], float32, under the raw logits.
+
+    logits [R, V] after penalties and masks; raw [R, V] before them, None: the same. rows [R]: the
+    row of each in the arrays of parameters. temperature 0 is greedy; top_k 0, top_p 1 and min_p 0
+    are off. filters False promises that they all are, which saves two launches.
+    """
+    if not use_triton(logits):
+        return sample_ref(logits, rows, temperature, top_k, top_p, min_p, seeds, positions, raw)
+    require_contiguous("sample", logits=logits, raw=raw, rows=rows, temperature=temperature)
+    require_contiguous("sample", top_k=top_k, top_p=top_p, min_p=min_p, seeds=seeds)
+    require_contiguous("sample", positions=positions)
+    count, size = logits.shape
+    stretches = -(-size // STRETCH)
+    block_s = next_power_of_2(stretches)
+
+    def memory(*shape: int, dtype: torch.dtype) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=logits.device)
+
+    tokens, logprobs = memory(count, dtype=torch.int64), memory(count, dtype=torch.float32)
+    if not count:
+        return tokens, logprobs
+    parameters = (rows, temperature, top_k, top_p, min_p)
+    sums = memory(count, stretches, 5, dtype=torch.float32)
+    best = memory(count, stretches, dtype=torch.int32)
+    grid = (count, stretches)
+    original = logits if raw is None else raw
+    _scan_kernel[grid](
+        logits,
+        original,
+        *parameters,
+        seeds,
+        positions,
+        sums,
+        best,
+        size,
+        STRETCH=STRETCH,
+        RAW=raw is not None,
+        num_warps=8,
+    )
+    values = ids = found = None
+    if filters:
+        counts = memory(count, LEVELS, stretches, dtype=torch.int32)
+        masses = memory(count, LEVELS, stretches, dtype=torch.float32)
+        values = memory(count, CANDIDATES, dtype=torch.float32)
+        ids = memory(count, CANDIDATES, dtype=torch.int32)
+        found = memory(count, dtype=torch.int32)
+        shared = {"STRETCH": STRETCH, "BLOCK_S": block_s, "num_warps": 8}
+        _level_kernel[grid](logits, *parameters, sums, counts, masses, size, **shared)
+        _gather_kernel[grid](
+            logits,
+            *parameters,
+            sums,
+            counts,
+            masses,
+            values,
+            ids,
+            found,
+            size,
+            BLOCK_L=next_power_of_2(LEVELS),
+            **shared,
+        )
+    _choose_kernel[(count,)](
+        logits,
+        original,
+        *parameters,
+        seeds,
+        positions,
+        sums,
+        best,
+        values,
+        ids,
+        found,
+        tokens,
+        logprobs,
+        size,
+        stretches,
+        BLOCK_S=block_s,
+        TILE=CANDIDATES,
+        FILTERS=filters,
+        num_warps=8,
+    )
+    return tokens, logprobs
