@@ -5,8 +5,8 @@ softmax(cap(q k^T * scale)) v over a row's last `window` tokens;   cap(s) = c ta
 Bound by reading the cache once. The H / K query heads that share a key-value head are the rows of
 one tile, so that a page is read for all of them; a tile has 16 rows at least, as tensor cores want.
 A work list (work_list.py) cuts every row's pages into items of about equal work, one program each;
-rows of several items are merged by a second kernel from their partial sums. Lengths are only read
-on the device: a captured launch stays right while rows grow.
+of a row of several items, whoever ends last merges their partial sums. Lengths are only read on the
+device: a captured launch stays right while rows grow.
 
 The cache of all layers is kv [P, layers, 2, K, page_size, D], addressed by base and strides.
 """
@@ -28,10 +28,10 @@ from ._triton import (
 from .qkv_rope import check_cache
 from .work_list import WorkList, decode_work
 
-PROGRAMS = 16
+PROGRAMS = 8
 """Programs for each multiprocessor: enough that the last ones to end are a small part."""
 LOG2_E = 1.4426950408889634
-SPLITS = 32
+SPLITS = 16
 """Partial sums that the merge reads at a time."""
 
 
@@ -69,7 +69,7 @@ def capped(score, softcap):
     return softcap * (1.0 - 2.0 / (e + 1.0))
 
 
-@jit(do_not_specialize=["layer", "B", "window"])
+@jit(do_not_specialize=["layer", "window"])
 def _decode_kernel(
     q_ptr,
     kv_ptr,
@@ -78,12 +78,11 @@ def _decode_kernel(
     lens_ptr,
     starts_ptr,
     items_ptr,
-    size_ptr,
+    arrivals_ptr,
     out_ptr,
     part_ptr,
     lse_ptr,
     layer,
-    B,
     window,
     scale,
     softcap,
@@ -102,22 +101,21 @@ def _decode_kernel(
     WINDOW: tl.constexpr,
     CAP: tl.constexpr,
     STAGES: tl.constexpr,
+    SPLITS: tl.constexpr,
+    BLOCK_G: tl.constexpr,
 ):
     item, head = tl.program_id(0) // K, tl.program_id(0) % K
-    if item >= tl.load(starts_ptr + B):
+    row = tl.load(items_ptr + item * 4)
+    start, stop = tl.load(items_ptr + item * 4 + 1), tl.load(items_ptr + item * 4 + 2)
+    parts = tl.load(items_ptr + item * 4 + 3)
+    if row < 0:
         return
-    row = tl.load(items_ptr + item)
-    first, size = tl.load(starts_ptr + row), tl.load(size_ptr)
-    parts = tl.load(starts_ptr + row + 1) - first
-    kv_len = tl.load(lens_ptr + row).to(tl.int32)
     table = pages_ptr + row.to(tl.int64) * table_stride
     if ROWS:
         table = pages_ptr + tl.load(rows_ptr + row).to(tl.int64) * table_stride
     oldest = 0
     if WINDOW:
-        oldest = tl.maximum(kv_len - window, 0)
-    start = (oldest // PAGE + (item - first) * size) * PAGE
-    stop = tl.minimum(start + size * PAGE, kv_len)
+        oldest = tl.load(lens_ptr + row).to(tl.int32) - window
 
     m, n, d = tl.arange(0, M), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D)
     in_head = d < D
@@ -134,7 +132,7 @@ def _decode_kernel(
     for at in tl.range(start, stop, BLOCK_N, num_stages=STAGES):  # pyright: ignore
         page = tl.load(table + at // PAGE).to(tl.int64)
         block_ptr = layer_ptr + page * page_stride + (at % PAGE) * D
-        seen = at + n < kv_len
+        seen = at + n < stop
         if BLOCK_D == D:
             k = tl.load(block_ptr + k_at, seen[None, :], other=0.0)
             v = tl.load(block_ptr + kv_stride + v_at, seen[:, None], other=0.0)
@@ -153,53 +151,63 @@ def _decode_kernel(
         total = total * rescale + tl.sum(p, 1)
         acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
         top = higher
-    acc = acc / total[:, None]
+    # a row without tokens, as padding has, gives zeros
+    acc = acc / tl.where(total > 0.0, total, 1.0)[:, None]
     if parts == 1:
         tl.store(out_ptr + q_at, acc.to(out_ptr.dtype.element_ty), in_q)
-    else:
-        part_row = (item.to(tl.int64) * K + head) * GROUP + m
-        tl.store(part_ptr + part_row[:, None] * D + d[None, :], acc, in_q)
-        tl.store(lse_ptr + part_row, top + tl.log2(total), m < GROUP)
+        return
+    part_row = (item.to(tl.int64) * K + head) * GROUP + m
+    tl.store(part_ptr + part_row[:, None] * D + d[None, :], acc, in_q)
+    tl.store(lse_ptr + part_row, top + tl.log2(total), m < GROUP)
+    # every thread has written before one of them says so
+    tl.debug_barrier()
+    arrival_ptr = arrivals_ptr + row * K + head
+    if tl.atomic_add(arrival_ptr, 1, sem="acq_rel") == parts - 1:
+        tl.store(arrival_ptr, 0)
+        first = tl.load(starts_ptr + row)
+        c = tl.arange(0, BLOCK_G)
+        merged = _merged(part_ptr, lse_ptr, first, parts, head, c, K, GROUP, D, SPLITS, BLOCK_G)
+        to = out_ptr + (row.to(tl.int64) * K + head) * GROUP * D + c
+        tl.store(to, merged.to(out_ptr.dtype.element_ty), c < GROUP * D)
 
 
 @jit
-def _merge_kernel(
-    starts_ptr,
+def _merged(
     part_ptr,
     lse_ptr,
-    out_ptr,
-    H: tl.constexpr,
+    first,
+    parts,
+    head,
+    c,
+    K: tl.constexpr,
+    GROUP: tl.constexpr,
     D: tl.constexpr,
-    BLOCK_D: tl.constexpr,
     SPLITS: tl.constexpr,
+    BLOCK_G: tl.constexpr,
 ):
-    row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    first, end = tl.load(starts_ptr + row), tl.load(starts_ptr + row + 1)
-    if end - first == 1:
-        return
-    d = tl.arange(0, BLOCK_D)
-    top, total = -1e30, 0.0
-    acc = tl.zeros([BLOCK_D], tl.float32)
-    for at in range(first, end, SPLITS):
+    """The items of a row as one: a group's heads beside each other, [GROUP * D]."""
+    top = tl.full([BLOCK_G], -1e30, tl.float32)
+    total, acc = tl.zeros([BLOCK_G], tl.float32), tl.zeros([BLOCK_G], tl.float32)
+    for at in range(0, parts, SPLITS):
         split = at + tl.arange(0, SPLITS)
-        part_row = split.to(tl.int64) * H + head
-        lse = tl.load(lse_ptr + part_row, split < end, other=float("-inf"))
-        mask = (split < end)[:, None] & (d < D)[None, :]
-        part = tl.load(part_ptr + part_row[:, None] * D + d[None, :], mask, other=0.0)
+        part = ((first + split).to(tl.int64) * K + head)[:, None] * GROUP
+        mask = (split < parts)[:, None] & (c < GROUP * D)[None, :]
+        # not from a cache that other multiprocessors do not write to
+        lse_at = lse_ptr + part + (c // D)[None, :]
+        lse = tl.load(lse_at, mask, other=float("-inf"), cache_modifier=".cg")
+        sums = tl.load(part_ptr + part * D + c[None, :], mask, other=0.0, cache_modifier=".cg")
         higher = tl.maximum(top, tl.max(lse, 0))
-        weight, rescale = tl.exp2(lse - higher), tl.exp2(top - higher)
+        weight, rescale = tl.exp2(lse - higher[None, :]), tl.exp2(top - higher)
         total = total * rescale + tl.sum(weight, 0)
-        acc = acc * rescale + tl.sum(part * weight[:, None], 0)
+        acc = acc * rescale + tl.sum(sums * weight, 0)
         top = higher
-    # a row of no tokens, as padding has, gives zeros
-    acc = acc / tl.where(total > 0.0, total, 1.0)
-    tl.store(out_ptr + (row * H + head) * D + d, acc.to(out_ptr.dtype.element_ty), d < D)
+    return acc / tl.where(total > 0.0, total, 1.0)
 
 
 def work_for_decode(kv_lens: Tensor, kv: Tensor, window: int = 0) -> WorkList:
     """The work list that all layers with this window share in a step."""
     target = -(-multiprocessors(kv) * PROGRAMS // kv.shape[3])
-    return decode_work(kv_lens, kv.shape[4], target, window)
+    return decode_work(kv_lens, kv.shape[4], kv.shape[3], target, window)
 
 
 def decode_attention(
@@ -243,13 +251,12 @@ def decode_attention(
         rows,
         kv_lens,
         work.starts,
-        work.rows,
-        work.size,
+        work.items,
+        work.arrivals,
         y,
         parts,
         lse,
         layer,
-        batch,
         window,
         scale,
         softcap,
@@ -268,10 +275,9 @@ def decode_attention(
         WINDOW=window > 0,
         CAP=softcap > 0,
         STAGES=stages,
+        SPLITS=max(2, min(SPLITS, 2048 // next_power_of_2(group * dim))),
+        BLOCK_G=next_power_of_2(group * dim),
         num_warps=warps,
-    )
-    _merge_kernel[(batch, heads)](
-        work.starts, parts, lse, y, H=heads, D=dim, BLOCK_D=block_d, SPLITS=SPLITS, num_warps=4
     )
     return y
 

@@ -121,7 +121,7 @@ def _attend(
     return acc, total, top
 
 
-@jit(do_not_specialize=["layer", "B", "window"])
+@jit(do_not_specialize=["layer", "window"])
 def _prefill_kernel(
     q_ptr,
     kv_ptr,
@@ -129,11 +129,9 @@ def _prefill_kernel(
     rows_ptr,
     q_starts_ptr,
     lens_ptr,
-    starts_ptr,
     items_ptr,
     out_ptr,
     layer,
-    B,
     window,
     scale,
     softcap,
@@ -154,16 +152,15 @@ def _prefill_kernel(
     STAGES: tl.constexpr,
 ):
     # the last tiles of a prompt see the most keys: they go first
-    head, item = tl.program_id(0), tl.load(starts_ptr + B) - 1 - tl.program_id(1)
-    if item < 0:
+    head, item = tl.program_id(0), tl.num_programs(1) - 1 - tl.program_id(1)
+    row, skipped = tl.load(items_ptr + item * 4), tl.load(items_ptr + item * 4 + 1)
+    if row < 0:
         return
-    row = tl.load(items_ptr + item)
     q_start, q_stop = tl.load(q_starts_ptr + row), tl.load(q_starts_ptr + row + 1)
     kv_len = tl.load(lens_ptr + row).to(tl.int32)
     table = pages_ptr + row.to(tl.int64) * table_stride
     if ROWS:
         table = pages_ptr + tl.load(rows_ptr + row).to(tl.int64) * table_stride
-    skipped = (item - tl.load(starts_ptr + row)) * BLOCK_M
     new = (q_stop - q_start).to(tl.int32)
     first = kv_len - new + skipped  # position of the tile's first query
     m, d = tl.arange(0, BLOCK_M), tl.arange(0, BLOCK_D)
@@ -287,11 +284,9 @@ def prefill_attention(
         rows,
         q_starts,
         kv_lens,
-        work.starts,
-        work.rows,
+        work.items,
         y,
         layer,
-        len(kv_lens),
         window,
         scale,
         softcap,

@@ -4,11 +4,14 @@ x = logits / temperature, in the order (x descending, id ascending); kept is the
     x >= max(x) + log(min_p),   fewer than top_k before,   and, of the probability that these two
     keep, less than top_p before;       token = argmax over kept of x + gumbel(seed, position, id)
 
-Bound by reading the logits. Kernels with one program for each stretch of a row: (1) maxima, sums of
-exponentials, and the draw of rows without filters; for rows with filters, (2) how many tokens, and
-how much probability, lie within some distances of the maximum, (3) the tokens within the smallest
-distance that holds all that can be kept. Then (4), one program a row, finds the exact cut among
-those by bisection on the ordered bits of x, or in the whole row if they are too many, and draws.
+Bound by reading the logits. Most kernels have one program for each stretch of a row: `_scan` finds
+maxima, sums of exponentials, and draws in rows without filters. For rows with filters `_level`
+counts the tokens, and their probability, within some distances of the maximum, `_gather` takes out
+those within the smallest distance that holds all that can be kept, and `_choose`, one program a row,
+finds the exact cut among them by bisection on the ordered bits of x, and draws. If they are too
+many, `_level` divides the last distance once more, only the tokens of that part are gathered, and
+`_draw` draws in the whole row; if even these are too many, as many equal logits are, the cut is
+found in the whole row, slowly. `_finish` merges the stretches.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ LEVELS, NEAREST, RATIO = 20, 0.5, 1.4
 if AVAILABLE:
     _LEVELS, _NEAREST, _RATIO = tl.constexpr(LEVELS), tl.constexpr(NEAREST), tl.constexpr(RATIO)
     _CANDIDATES = tl.constexpr(CANDIDATES)
+    _ALL, _PART, _ROW = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
     _LOWEST, _HIGHEST = tl.constexpr(-(1 << 31)), tl.constexpr((1 << 31) - 1)
 
 
@@ -137,6 +141,53 @@ def _merged(sums_ptr, r, column, S, BLOCK_S: tl.constexpr):
 
 
 @jit
+def _first_level(
+    counts_ptr,
+    masses_ptr,
+    edges_ptr,
+    r,
+    S,
+    k,
+    p,
+    m,
+    top,
+    total,
+    V,
+    BLOCK_L: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+):
+    """(the first level that holds what can be kept, counts, masses and edges of all levels)."""
+    level, stretch = tl.arange(0, BLOCK_L), tl.arange(0, BLOCK_S)
+    at = (r * _LEVELS + level[:, None]) * S + stretch[None, :]
+    real = (level < _LEVELS)[:, None] & (stretch < S)[None, :]
+    count = tl.sum(tl.load(counts_ptr + at, real, other=0), 1)
+    mass = tl.sum(tl.load(masses_ptr + at, real, other=0.0), 1)
+    edges = tl.load(edges_ptr + r * _LEVELS + level, level < _LEVELS, other=0.0)
+    # top_k and min_p keep a prefix each: the first level that holds one of them. top_p shares the
+    # probability of that prefix, which must be there as a whole; alone, it takes a little more
+    # than its part, since later sums round differently
+    cut = (k > 0) & (k < V)
+    holds = cut & (count >= k)
+    if m > 0.0:
+        holds = holds | (edges < top + log_tile(tl.maximum(m, 1e-30)) - 1e-3)
+    else:
+        holds = holds | ((not cut) & (mass >= p * total * 1.000002))
+    first = tl.min(tl.where(holds & (level < _LEVELS), level, BLOCK_L), 0)
+    return first, count, mass, edges
+
+
+@jit
+def _pick(values, index, BLOCK_L: tl.constexpr):
+    return tl.sum(tl.where(tl.arange(0, BLOCK_L) == index, values, 0), 0)
+
+
+@jit
+def _divisible(k, p, m, V):
+    """Whether the tokens above the cut need not be at hand: top_p shares no other prefix."""
+    return (p >= 1.0) | ((m <= 0.0) & ((k <= 0) | (k >= V)))
+
+
+@jit
 def _level_kernel(
     logits_ptr,
     rows_ptr,
@@ -147,27 +198,49 @@ def _level_kernel(
     sums_ptr,
     counts_ptr,
     masses_ptr,
+    edges_ptr,
+    fine_counts_ptr,
+    fine_masses_ptr,
+    fine_edges_ptr,
     V,
     STRETCH: tl.constexpr,
     BLOCK_S: tl.constexpr,
+    BLOCK_L: tl.constexpr,
+    FINE: tl.constexpr,
 ):
     r, s, S = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.num_programs(1)
     row = tl.load(rows_ptr + r)
-    t, _k, _p, _m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
+    t, k, p, m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
     if not filtered:
         return
-    top, _total = _merged(sums_ptr, r, 2, S, BLOCK_S)
+    top, total = _merged(sums_ptr, r, 2, S, BLOCK_S)
+    edge, step, ratio = top - _NEAREST, _NEAREST * (_RATIO - 1.0), _RATIO
+    if FINE:
+        first, count, _mass, edges = _first_level(
+            counts_ptr, masses_ptr, edges_ptr, r, S, k, p, m, top, total, V, BLOCK_L, BLOCK_S
+        )
+        few = _pick(count, first, BLOCK_L) <= _CANDIDATES
+        if few | (first >= _LEVELS) | (not _divisible(k, p, m, V)):
+            return
+        above = tl.where(first > 0, _pick(edges, first - 1, BLOCK_L), top + 1.0)
+        # a little too far, lest the last edge rounds to above the one it stands for
+        step = (above - _pick(edges, first, BLOCK_L)) * (1.001 / _LEVELS)
+        edge, ratio = above - step, 1.0
+        counts_ptr, masses_ptr, edges_ptr = fine_counts_ptr, fine_masses_ptr, fine_edges_ptr
     ids = s * STRETCH + tl.arange(0, STRETCH)
     z = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf"))
     x = _scaled(z, t)
     mass = tl.exp(x - top)
-    distance = _NEAREST
-    for level in tl.static_range(_LEVELS):
-        near = x >= top - distance
+    for level in range(_LEVELS):
+        near = x >= edge
         at = (r * _LEVELS + level) * S + s
         tl.store(counts_ptr + at, tl.sum(near.to(tl.int32), 0))
         tl.store(masses_ptr + at, tl.sum(tl.where(near, mass, 0.0), 0))
-        distance = distance * _RATIO
+        # all programs have the same edges; others read them here
+        if s == 0:
+            tl.store(edges_ptr + r * _LEVELS + level, edge)
+        edge -= step
+        step *= ratio
 
 
 @jit
@@ -181,9 +254,14 @@ def _gather_kernel(
     sums_ptr,
     counts_ptr,
     masses_ptr,
+    edges_ptr,
+    fine_counts_ptr,
+    fine_masses_ptr,
+    fine_edges_ptr,
     values_ptr,
     ids_ptr,
     found_ptr,
+    above_ptr,
     V,
     STRETCH: tl.constexpr,
     BLOCK_S: tl.constexpr,
@@ -195,42 +273,67 @@ def _gather_kernel(
     if not filtered:
         return
     top, total = _merged(sums_ptr, r, 2, S, BLOCK_S)
-    level, stretch = tl.arange(0, BLOCK_L), tl.arange(0, BLOCK_S)
-    at = (r * _LEVELS + level[:, None]) * S + stretch[None, :]
-    real = (level < _LEVELS)[:, None] & (stretch < S)[None, :]
-    counts = tl.load(counts_ptr + at, real, other=0)
-    count = tl.sum(counts, 1)
-    mass = tl.sum(tl.load(masses_ptr + at, real, other=0.0), 1)
-    # the same float32 products as in the kernel before: a level is one number for both
-    distance, distances = _NEAREST, tl.zeros([BLOCK_L], tl.float32)
-    for i in tl.static_range(_LEVELS):
-        distances = tl.where(level == i, distance, distances)
-        distance = distance * _RATIO
-    # top_k and min_p keep a prefix each: the first level that holds one of them. top_p shares the
-    # probability of that prefix, which must be there as a whole; alone, it takes a little more
-    # than its part, since later sums round differently
-    cut = (k > 0) & (k < V)
-    holds = cut & (count >= k)
-    if m > 0.0:
-        holds = holds | (distances > 1e-3 - log_tile(tl.maximum(m, 1e-30)))
-    else:
-        holds = holds | ((not cut) & (mass >= p * total * 1.00001))
-    chosen = tl.min(tl.where(holds & (level < _LEVELS), level, BLOCK_L), 0)
-    found = tl.sum(tl.where(level == chosen, count, 0), 0)
-    fits = (chosen < _LEVELS) & (found <= _CANDIDATES)
+    first, count, mass, edges = _first_level(
+        counts_ptr, masses_ptr, edges_ptr, r, S, k, p, m, top, total, V, BLOCK_L, BLOCK_S
+    )
+    found, edge = _pick(count, first, BLOCK_L), _pick(edges, first, BLOCK_L)
+    below, what = float("inf"), tl.full([], _ALL, tl.int32)
+    # tokens above those that are gathered, and their mass
+    count_above, mass_above = tl.full([], 0, tl.int32), 0.0
+    fits = (first < _LEVELS) & (found <= _CANDIDATES)
+    lower_counts_ptr = counts_ptr + (r * _LEVELS + tl.minimum(first, _LEVELS - 1)) * S
+    # nothing is counted before the stretch s where everything above the edge is gathered
+    upper_counts_ptr, has_upper = lower_counts_ptr, first < 0
+    if (first < _LEVELS) & (not fits) & _divisible(k, p, m, V):
+        fine, fine_count, fine_mass, fine_edges = _first_level(
+            fine_counts_ptr,
+            fine_masses_ptr,
+            fine_edges_ptr,
+            r,
+            S,
+            k,
+            p,
+            m,
+            top,
+            total,
+            V,
+            BLOCK_L,
+            BLOCK_S,
+        )
+        if fine > 0:
+            count_above = _pick(fine_count, fine - 1, BLOCK_L)
+            mass_above = _pick(fine_mass, fine - 1, BLOCK_L)
+            below = _pick(fine_edges, fine - 1, BLOCK_L)
+            upper_counts_ptr = fine_counts_ptr + (r * _LEVELS + fine - 1) * S
+            has_upper = fine > 0
+        elif first > 0:
+            count_above = _pick(count, first - 1, BLOCK_L)
+            mass_above = _pick(mass, first - 1, BLOCK_L)
+            below = _pick(edges, first - 1, BLOCK_L)
+            upper_counts_ptr = counts_ptr + (r * _LEVELS + first - 1) * S
+            has_upper = first > 0
+        found = _pick(fine_count, fine, BLOCK_L) - count_above
+        edge = _pick(fine_edges, fine, BLOCK_L)
+        lower_counts_ptr = fine_counts_ptr + (r * _LEVELS + tl.minimum(fine, _LEVELS - 1)) * S
+        fits = (fine < _LEVELS) & (found <= _CANDIDATES)
+        what = tl.full([], _PART, tl.int32)
     if s == 0:
-        tl.store(found_ptr + r, tl.where(fits, found, -1))
+        tl.store(found_ptr + r * 3, tl.where(fits, found, 0))
+        tl.store(found_ptr + r * 3 + 1, tl.where(fits, what, _ROW))
+        tl.store(found_ptr + r * 3 + 2, tl.where(fits, count_above, 0))
+        tl.store(above_ptr + r, tl.where(fits, mass_above, 0.0))
     if not fits:
         return
-    earlier = (level == chosen)[:, None] & (stretch < s)[None, :]
-    offset = tl.sum(tl.sum(tl.where(earlier, counts, 0), 1), 0)
+    stretch = tl.arange(0, BLOCK_S)
+    earlier = tl.load(lower_counts_ptr + stretch, stretch < s, other=0)
+    earlier -= tl.load(upper_counts_ptr + stretch, stretch < tl.where(has_upper, s, 0), other=0)
     ids = s * STRETCH + tl.arange(0, STRETCH)
     z = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf"))
     x = _scaled(z, t)
-    near = x >= top - tl.sum(tl.where(level == chosen, distances, 0.0), 0)
-    to = r * _CANDIDATES + offset + tl.cumsum(near.to(tl.int32), 0) - 1
-    tl.store(values_ptr + to, x, near)
-    tl.store(ids_ptr + to, ids, near)
+    mine = (x >= edge) & (x < below)
+    to = r * _CANDIDATES + tl.sum(earlier, 0) + tl.cumsum(mine.to(tl.int32), 0) - 1
+    tl.store(values_ptr + to, x, mine)
+    tl.store(ids_ptr + to, ids, mine)
 
 
 @jit
@@ -316,7 +419,7 @@ def _last_id(x, ids, logits_ptr, V, t, key, wanted, SMALL: tl.constexpr, TILE: t
 
 
 @jit
-def _draw(
+def _cut(
     x,
     ids,
     logits_ptr,
@@ -327,29 +430,35 @@ def _draw(
     m,
     top,
     row_mass,
-    stream,
+    count_above,
+    mass_above,
     SMALL: tl.constexpr,
     TILE: tl.constexpr,
 ):
-    """The token of a row with filters."""
-    # top_k and min_p: the cut (key, last)
+    """(key, last) of a row with filters, `count_above` tokens of it being over the candidates."""
     highest = _key(top)
     lowest = tl.full([], _LOWEST, tl.int32)
     if SMALL:
+        highest = tl.max(_key(x), 0)
         lowest = tl.min(_key(tl.where(x == float("-inf"), top, x)), 0) - 1
-    key, last = lowest, tl.full([], _HIGHEST, tl.int32)
+    # top_k and min_p
+    key, last = tl.full([], _LOWEST, tl.int32), tl.full([], _HIGHEST, tl.int32)
     if (k > 0) & (k < V):
+        left = k - count_above
         low, high = lowest, highest + 1
         while high.to(tl.int64) - low.to(tl.int64) > 1:
             middle = _middle(low, high)
-            if _count(x, ids, logits_ptr, V, t, middle, middle, _HIGHEST, SMALL, TILE) >= k:
+            passed = _count(x, ids, logits_ptr, V, t, middle, middle, _HIGHEST, SMALL, TILE)
+            if passed >= left:
                 low = middle
             else:
                 high = middle
+            if passed == left:
+                high = middle + 1
         key = low
         over = _count(x, ids, logits_ptr, V, t, key, key, -1, SMALL, TILE)
-        if _count(x, ids, logits_ptr, V, t, key, key, _HIGHEST, SMALL, TILE) > k:
-            last = _last_id(x, ids, logits_ptr, V, t, key, k - over, SMALL, TILE)
+        if _count(x, ids, logits_ptr, V, t, key, key, _HIGHEST, SMALL, TILE) > left:
+            last = _last_id(x, ids, logits_ptr, V, t, key, left - over, SMALL, TILE)
     if m > 0.0:
         least = _key(top + log_tile(tl.maximum(m, 1e-30)))
         if least > key:
@@ -359,7 +468,7 @@ def _draw(
         kept = row_mass
         if ((k > 0) & (k < V)) | (m > 0.0):
             kept = _mass(x, ids, logits_ptr, V, t, top, lowest, key, last, SMALL, TILE)
-        wanted = kept * p
+        wanted = kept * p - mass_above
         # the lowest key with less than that above it
         low, high = tl.maximum(key, lowest + 1) - 1, highest
         while high.to(tl.int64) - low.to(tl.int64) > 1:
@@ -380,27 +489,62 @@ def _draw(
         equal -= _count(x, ids, logits_ptr, V, t, high, high, -1, SMALL, TILE)
         if equal > ties:
             last = _last_id(x, ids, logits_ptr, V, t, high, ties, SMALL, TILE)
-    if SMALL:
-        inside = _in_cut(_key(x), ids, key, last)
-        score = tl.where(inside, x + gumbel_tile(stream, ids), float("-inf"))
-        _best, at = tl.max(score, 0, return_indices=True, return_indices_tie_break_left=True)
-        token = tl.sum(tl.where(tl.arange(0, TILE) == at, ids, 0), 0)
-    else:
-        best, token = float("-inf"), tl.full([], 0, tl.int32)
-        for start in range(0, V, TILE):
-            y, tile_ids = _tile(logits_ptr, start, V, t, TILE)
-            inside = _in_cut(_key(y), tile_ids, key, last)
-            score = tl.where(inside, y + gumbel_tile(stream, tile_ids), float("-inf"))
-            here, at = tl.max(score, 0, return_indices=True, return_indices_tie_break_left=True)
-            token = tl.where(here > best, start + at, token)
-            best = tl.maximum(best, here)
-    return token
+    return key, last
 
 
-@jit(do_not_specialize=["S"])
+@jit
 def _choose_kernel(
     logits_ptr,
-    raw_ptr,
+    rows_ptr,
+    temperature_ptr,
+    top_k_ptr,
+    top_p_ptr,
+    min_p_ptr,
+    seeds_ptr,
+    positions_ptr,
+    sums_ptr,
+    values_ptr,
+    ids_ptr,
+    found_ptr,
+    above_ptr,
+    cuts_ptr,
+    V,
+    S,
+    BLOCK_S: tl.constexpr,
+    TILE: tl.constexpr,
+):
+    r = tl.program_id(0).to(tl.int64)
+    row = tl.load(rows_ptr + r)
+    t, k, p, m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
+    if not filtered:
+        return
+    top, total = _merged(sums_ptr, r, 2, S, BLOCK_S)
+    found, what = tl.load(found_ptr + r * 3), tl.load(found_ptr + r * 3 + 1)
+    count, mass = tl.load(found_ptr + r * 3 + 2), tl.load(above_ptr + r)
+    c = tl.arange(0, TILE)
+    x = tl.load(values_ptr + r * TILE + c, c < found, other=float("-inf"))
+    # ids that no real token has, so that the rest of the tile is in no cut
+    ids = tl.load(ids_ptr + r * TILE + c, c < found, other=_HIGHEST)
+    row_ptr = logits_ptr + r * V
+    if what == _ROW:
+        key, last = _cut(x, ids, row_ptr, V, t, k, p, m, top, total, count, mass, False, TILE)
+    else:
+        key, last = _cut(x, ids, row_ptr, V, t, k, p, m, top, total, count, mass, True, TILE)
+    token = tl.full([], -1, tl.int32)
+    if what == _ALL:
+        stream = stream_of(tl.load(seeds_ptr + row), tl.load(positions_ptr + row))
+        score = tl.where(_in_cut(_key(x), ids, key, last), x, float("-inf"))
+        score += gumbel_tile(stream, ids)
+        _best, at = tl.max(score, 0, return_indices=True, return_indices_tie_break_left=True)
+        token = tl.sum(tl.where(c == at, ids, 0), 0)
+    tl.store(cuts_ptr + r * 3, token)
+    tl.store(cuts_ptr + r * 3 + 1, key)
+    tl.store(cuts_ptr + r * 3 + 2, last)
+
+
+@jit
+def _draw_kernel(
+    logits_ptr,
     rows_ptr,
     temperature_ptr,
     top_k_ptr,
@@ -410,38 +554,61 @@ def _choose_kernel(
     positions_ptr,
     sums_ptr,
     best_ptr,
-    values_ptr,
-    ids_ptr,
-    found_ptr,
+    cuts_ptr,
+    V,
+    STRETCH: tl.constexpr,
+):
+    r, s = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    row = tl.load(rows_ptr + r)
+    t, _k, _p, _m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
+    if not filtered:
+        return
+    if tl.load(cuts_ptr + r * 3) >= 0:
+        return
+    key, last = tl.load(cuts_ptr + r * 3 + 1), tl.load(cuts_ptr + r * 3 + 2)
+    ids = s * STRETCH + tl.arange(0, STRETCH)
+    z = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf"))
+    x = _scaled(z, t)
+    score = tl.where(_in_cut(_key(x), ids, key, last), x, float("-inf"))
+    if tl.max(score, 0) > float("-inf"):
+        stream = stream_of(tl.load(seeds_ptr + row), tl.load(positions_ptr + row))
+        score += gumbel_tile(stream, ids)
+    best, at = tl.max(score, 0, return_indices=True, return_indices_tie_break_left=True)
+    part = r * tl.num_programs(1) + s
+    tl.store(sums_ptr + part * 5 + 4, best)
+    tl.store(best_ptr + part, s * STRETCH + at)
+
+
+@jit
+def _finish_kernel(
+    raw_ptr,
+    rows_ptr,
+    temperature_ptr,
+    top_k_ptr,
+    top_p_ptr,
+    min_p_ptr,
+    sums_ptr,
+    best_ptr,
+    cuts_ptr,
     tokens_ptr,
     logprobs_ptr,
     V,
     S,
     BLOCK_S: tl.constexpr,
-    TILE: tl.constexpr,
     FILTERS: tl.constexpr,
 ):
     r = tl.program_id(0).to(tl.int64)
-    row = tl.load(rows_ptr + r)
-    t, k, p, m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
     s = tl.arange(0, BLOCK_S)
     scores = tl.load(sums_ptr + (r * S + s) * 5 + 4, s < S, other=float("-inf"))
     _best, at = tl.max(scores, 0, return_indices=True, return_indices_tie_break_left=True)
     token = tl.load(best_ptr + r * S + at)
-    if FILTERS:  # noqa: SIM102 - the compiler decides this one
-        if filtered:
-            top, total = _merged(sums_ptr, r, 2, S, BLOCK_S)
-            stream = stream_of(tl.load(seeds_ptr + row), tl.load(positions_ptr + row))
-            found = tl.load(found_ptr + r)
-            c = tl.arange(0, TILE)
-            x = tl.load(values_ptr + r * TILE + c, c < found, other=float("-inf"))
-            # ids that no real token has, so that the rest of the tile is in no cut
-            ids = tl.load(ids_ptr + r * TILE + c, c < found, other=_HIGHEST)
-            row_ptr = logits_ptr + r * V
-            if found >= 0:
-                token = _draw(x, ids, row_ptr, V, t, k, p, m, top, total, stream, True, TILE)
-            else:
-                token = _draw(x, ids, row_ptr, V, t, k, p, m, top, total, stream, False, TILE)
+    if FILTERS:
+        row = tl.load(rows_ptr + r)
+        _t, _k, _p, _m, filtered = _parameters(
+            row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr
+        )
+        chosen = tl.load(cuts_ptr + r * 3, filtered, other=-1)
+        token = tl.where(chosen >= 0, chosen, token)
     raw_top, raw_sum = _merged(sums_ptr, r, 0, S, BLOCK_S)
     own = tl.load(raw_ptr + r * V + token).to(tl.float32)
     tl.store(tokens_ptr + r, token.to(tl.int64))
@@ -464,7 +631,7 @@ def sample(
 
     logits [R, V] after penalties and masks; raw [R, V] before them, None: the same. rows [R]: the
     row of each in the arrays of parameters. temperature 0 is greedy; top_k 0, top_p 1 and min_p 0
-    are off. filters False promises that they all are, which saves two launches.
+    are off. filters False promises that they all are, which saves five launches.
     """
     if not use_triton(logits):
         return sample_ref(logits, rows, temperature, top_k, top_p, min_p, seeds, positions, raw)
@@ -499,46 +666,68 @@ def sample(
         RAW=raw is not None,
         num_warps=8,
     )
-    values = ids = found = None
+    cuts = None
     if filters:
-        counts = memory(count, LEVELS, stretches, dtype=torch.int32)
-        masses = memory(count, LEVELS, stretches, dtype=torch.float32)
-        values = memory(count, CANDIDATES, dtype=torch.float32)
-        ids = memory(count, CANDIDATES, dtype=torch.int32)
-        found = memory(count, dtype=torch.int32)
-        shared = {"STRETCH": STRETCH, "BLOCK_S": block_s, "num_warps": 8}
-        _level_kernel[grid](logits, *parameters, sums, counts, masses, size, **shared)
-        _gather_kernel[grid](
+        per_stretch, per_row = (count, LEVELS, stretches), (count, LEVELS)
+        levels = [
+            memory(*shape, dtype=dtype)
+            for _ in ("coarse", "fine")
+            for shape, dtype in (
+                (per_stretch, torch.int32),
+                (per_stretch, torch.float32),
+                (per_row, torch.float32),
+            )
+        ]
+        candidates = (
+            memory(count, CANDIDATES, dtype=torch.float32),
+            memory(count, CANDIDATES, dtype=torch.int32),
+            memory(count, 3, dtype=torch.int32),
+            memory(count, dtype=torch.float32),
+        )
+        cuts = memory(count, 3, dtype=torch.int32)
+        block_l = next_power_of_2(LEVELS)
+        shared = {"STRETCH": STRETCH, "BLOCK_S": block_s, "BLOCK_L": block_l, "num_warps": 8}
+        for fine in (False, True):
+            _level_kernel[grid](logits, *parameters, sums, *levels, size, FINE=fine, **shared)
+        _gather_kernel[grid](logits, *parameters, sums, *levels, *candidates, size, **shared)
+        _choose_kernel[(count,)](
             logits,
             *parameters,
+            seeds,
+            positions,
             sums,
-            counts,
-            masses,
-            values,
-            ids,
-            found,
+            *candidates,
+            cuts,
             size,
-            BLOCK_L=next_power_of_2(LEVELS),
-            **shared,
+            stretches,
+            BLOCK_S=block_s,
+            TILE=CANDIDATES,
+            num_warps=8,
         )
-    _choose_kernel[(count,)](
-        logits,
+        _draw_kernel[grid](
+            logits,
+            *parameters,
+            seeds,
+            positions,
+            sums,
+            best,
+            cuts,
+            size,
+            STRETCH=STRETCH,
+            num_warps=8,
+        )
+    _finish_kernel[(count,)](
         original,
         *parameters,
-        seeds,
-        positions,
         sums,
         best,
-        values,
-        ids,
-        found,
+        cuts,
         tokens,
         logprobs,
         size,
         stretches,
         BLOCK_S=block_s,
-        TILE=CANDIDATES,
         FILTERS=filters,
-        num_warps=8,
+        num_warps=1,
     )
     return tokens, logprobs

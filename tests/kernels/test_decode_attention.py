@@ -42,10 +42,14 @@ def test_window_and_softcap(options, dtype):
 def test_however_the_work_is_cut(target):
     lengths = [200, 1, 449, 0]
     kv, pages = paged(lengths)
-    work = decode_work(ints(lengths), PAGE, target)
-    got, want = both(randn(4, 4, 64), kv, pages, lengths, work=work)
+    work = decode_work(ints(lengths), PAGE, 2, target)
+    q = randn(4, 4, 64)
+    again = decode_attention_ref(q, kv, 0, pages, ints(lengths), 0.125)
+    got, want = both(q, kv, pages, lengths, work=work)
     check(got, want)
     assert not got[3].any()  # padding is zero, not garbage
+    assert not work.arrivals.any()  # as the next layer wants them
+    check(decode_attention(q, kv, 0, pages, ints(lengths), 0.125, work=work), again)
 
 
 def test_rows_through_a_map():
