@@ -21,7 +21,6 @@ from ._triton import (
     multiprocessors,
     next_power_of_2,
     require_contiguous,
-    shared_memory,
     tl,
     use_triton,
 )
@@ -283,9 +282,7 @@ def decode_attention(
 
 
 def tiles(block_d: int, page_size: int, kv: Tensor) -> tuple[int, int, int]:
-    """(tokens in a tile, pipeline stages, warps). Two stages go to the page number and the keys."""
-    narrow = kv.element_size() <= 2 and block_d < 256
-    block_n = min(page_size, 64 if narrow else 32)
-    buffer = 2 * block_n * block_d * kv.element_size()
-    stages = 2 + min(2, shared_memory(kv) // 3 // buffer)
-    return block_n, stages, 4
+    """(tokens in a tile, pipeline stages, warps)."""
+    if kv.element_size() <= 2 and block_d < 256:
+        return min(page_size, 64), 3, 2
+    return min(page_size, 32), 3, 4

@@ -276,7 +276,7 @@ def prefill_attention(
         return y
     work = work or work_for_prefill(q_starts, tokens, kv)
     block_d = max(16, next_power_of_2(dim))
-    block_n, stages, warps = tiles(work.least, block_d, size, kv)
+    block_n, stages, warps = tiles(tokens / len(kv_lens), block_d, size, kv)
     _prefill_kernel[(heads, work.capacity)](
         q,
         kv,
@@ -315,13 +315,15 @@ def query_tile(mean: float, kv: Tensor) -> int:
     if kv.element_size() > 2:
         # without tensor cores a tile's products take registers
         return 32 if kv.shape[-1] <= 128 else 16
-    return 128 if mean > 64 else 64 if mean > 16 else 16
+    return 128 if mean > 4096 else 64 if mean > 16 else 16
 
 
-def tiles(block_m: int, block_d: int, page_size: int, kv: Tensor) -> tuple[int, int, int]:
+def tiles(mean: float, block_d: int, page_size: int, kv: Tensor) -> tuple[int, int, int]:
     """(tokens in a tile of keys, pipeline stages, warps), as far as shared memory goes."""
-    wide = kv.element_size() > 2
+    block_m, wide = query_tile(mean, kv), kv.element_size() > 2
     block_n = min(page_size, (32 if block_d <= 128 else 16) if wide else 64)
     free = shared_memory(kv) - block_m * block_d * kv.element_size()
-    stages = max(1, min(3, free // (2 * block_n * block_d * kv.element_size()) - 1))
+    buffers = free // (2 * block_n * block_d * kv.element_size())
+    # short prompts end before a deep pipeline is full
+    stages = 5 if buffers > 3 and mean > 1024 else 3 if buffers > 2 else 2
     return block_n, stages, 8 if block_m >= 128 else 4

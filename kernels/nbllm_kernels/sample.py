@@ -26,7 +26,11 @@ STRETCH = 4096
 """Logits that one program reads."""
 CANDIDATES = 2048
 """The most tokens that are gathered for the exact cut."""
-LEVELS, NEAREST, RATIO = 20, 0.5, 1.4
+TILE = 512
+"""Logits of a stretch that `_scan` takes at a time, so that their noise stays in registers."""
+SLICE = 1024
+"""As TILE, for the one warp of `_level`, whose many sums then need no barriers."""
+LEVELS, NEAREST, RATIO = 12, 0.5, 1.6
 """Distances from the maximum: NEAREST * RATIO**i for LEVELS of them."""
 
 if AVAILABLE:
@@ -79,10 +83,16 @@ def _scaled(z, t):
 
 
 @jit
-def _exponentials(x):
-    """(max, sum of exp(x - max)) of a tile that may hold nothing but -inf."""
-    top = tl.max(x, 0)
-    return top, tl.sum(tl.exp(x - tl.where(top == float("-inf"), 0.0, top)), 0)
+def _add_exponentials(x, top, total):
+    """(max, sum of exp(x - max)) with a tile more, each lane for itself; tops start finite."""
+    higher = tl.maximum(top, x)
+    return higher, total * tl.exp(top - higher) + tl.exp(x - higher)
+
+
+@jit
+def _sum_lanes(top, total):
+    highest = tl.max(top, 0)
+    return highest, tl.sum(total * tl.exp(top - highest), 0)
 
 
 @jit
@@ -100,34 +110,42 @@ def _scan_kernel(
     ids_ptr,
     V,
     STRETCH: tl.constexpr,
+    TILE: tl.constexpr,
     RAW: tl.constexpr,
 ):
     r, s = tl.program_id(0).to(tl.int64), tl.program_id(1)
     row = tl.load(rows_ptr + r)
     t, _k, _p, _m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
-    ids = s * STRETCH + tl.arange(0, STRETCH)
-    z = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf")).to(tl.float32)
-    raw = z
-    if RAW:
-        raw = tl.load(raw_ptr + r * V + ids, ids < V, other=float("-inf")).to(tl.float32)
-    raw_top, raw_sum = _exponentials(raw)
-    score = z
-    top, total = 0.0, 0.0
-    if t > 0.0:
-        score = _scaled(z, t)
-        if filtered:
-            top, total = _exponentials(score)
-        else:
-            stream = stream_of(tl.load(seeds_ptr + row), tl.load(positions_ptr + row))
-            score += gumbel_tile(stream, ids)
-    best, at = tl.max(score, 0, return_indices=True, return_indices_tie_break_left=True)
+    stream = stream_of(tl.load(seeds_ptr + row), tl.load(positions_ptr + row))
+    raw_top, top = tl.full([TILE], -1e30, tl.float32), tl.full([TILE], -1e30, tl.float32)
+    raw_total, total = tl.zeros([TILE], tl.float32), tl.zeros([TILE], tl.float32)
+    best = tl.full([TILE], float("-inf"), tl.float32)
+    best_ids = s * STRETCH + tl.arange(0, TILE)
+    for start in range(s * STRETCH, tl.minimum((s + 1) * STRETCH, V), TILE):
+        ids = start + tl.arange(0, TILE)
+        score = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf")).to(tl.float32)
+        raw = score
+        if RAW:
+            raw = tl.load(raw_ptr + r * V + ids, ids < V, other=float("-inf")).to(tl.float32)
+        raw_top, raw_total = _add_exponentials(raw, raw_top, raw_total)
+        if t > 0.0:
+            score = _scaled(score, t)
+            if filtered:
+                top, total = _add_exponentials(score, top, total)
+            else:
+                score += gumbel_tile(stream, ids)
+        better = score > best
+        best, best_ids = tl.where(better, score, best), tl.where(better, ids, best_ids)
     part = r * tl.num_programs(1) + s
-    tl.store(sums_ptr + part * 5, raw_top)
+    raw_highest, raw_sum = _sum_lanes(raw_top, raw_total)
+    highest, row_sum = _sum_lanes(top, total)
+    tl.store(sums_ptr + part * 5, raw_highest)
     tl.store(sums_ptr + part * 5 + 1, raw_sum)
-    tl.store(sums_ptr + part * 5 + 2, top)
-    tl.store(sums_ptr + part * 5 + 3, total)
-    tl.store(sums_ptr + part * 5 + 4, best)
-    tl.store(ids_ptr + part, s * STRETCH + at)
+    tl.store(sums_ptr + part * 5 + 2, highest)
+    tl.store(sums_ptr + part * 5 + 3, row_sum)
+    winner = tl.max(best, 0)
+    tl.store(sums_ptr + part * 5 + 4, winner)
+    tl.store(ids_ptr + part, tl.min(tl.where(best == winner, best_ids, _HIGHEST), 0))
 
 
 @jit
@@ -206,6 +224,7 @@ def _level_kernel(
     STRETCH: tl.constexpr,
     BLOCK_S: tl.constexpr,
     BLOCK_L: tl.constexpr,
+    SLICE: tl.constexpr,
     FINE: tl.constexpr,
 ):
     r, s, S = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.num_programs(1)
@@ -220,27 +239,35 @@ def _level_kernel(
             counts_ptr, masses_ptr, edges_ptr, r, S, k, p, m, top, total, V, BLOCK_L, BLOCK_S
         )
         few = _pick(count, first, BLOCK_L) <= _CANDIDATES
-        if few | (first >= _LEVELS) | (not _divisible(k, p, m, V)):
+        if few | (first >= _LEVELS):
             return
         above = tl.where(first > 0, _pick(edges, first - 1, BLOCK_L), top + 1.0)
         # a little too far, lest the last edge rounds to above the one it stands for
         step = (above - _pick(edges, first, BLOCK_L)) * (1.001 / _LEVELS)
         edge, ratio = above - step, 1.0
         counts_ptr, masses_ptr, edges_ptr = fine_counts_ptr, fine_masses_ptr, fine_edges_ptr
-    ids = s * STRETCH + tl.arange(0, STRETCH)
-    z = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf"))
-    x = _scaled(z, t)
-    mass = tl.exp(x - top)
-    for level in range(_LEVELS):
-        near = x >= edge
-        at = (r * _LEVELS + level) * S + s
-        tl.store(counts_ptr + at, tl.sum(near.to(tl.int32), 0))
-        tl.store(masses_ptr + at, tl.sum(tl.where(near, mass, 0.0), 0))
-        # all programs have the same edges; others read them here
-        if s == 0:
-            tl.store(edges_ptr + r * _LEVELS + level, edge)
+    # all programs have the same edges, and others read them from memory
+    level = tl.arange(0, BLOCK_L)
+    edges = tl.zeros([BLOCK_L], tl.float32)
+    for i in tl.static_range(_LEVELS):
+        edges = tl.where(level == i, edge, edges)
         edge -= step
         step *= ratio
+    if s == 0:
+        tl.store(edges_ptr + r * _LEVELS + level, edges, level < _LEVELS)
+    counts, masses = tl.zeros([BLOCK_L], tl.int32), tl.zeros([BLOCK_L], tl.float32)
+    for start in range(s * STRETCH, tl.minimum((s + 1) * STRETCH, V), SLICE):
+        ids = start + tl.arange(0, SLICE)
+        z = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf"))
+        x = _scaled(z, t)
+        mass = tl.exp(x - top)
+        for i in tl.static_range(_LEVELS):
+            near = x >= tl.sum(tl.where(level == i, edges, 0.0), 0)
+            counts += tl.where(level == i, tl.sum(near.to(tl.int32), 0), 0)
+            masses += tl.where(level == i, tl.sum(tl.where(near, mass, 0.0), 0), 0.0)
+    at = (r * _LEVELS + level) * S + s
+    tl.store(counts_ptr + at, counts, level < _LEVELS)
+    tl.store(masses_ptr + at, masses, level < _LEVELS)
 
 
 @jit
@@ -284,7 +311,7 @@ def _gather_kernel(
     lower_counts_ptr = counts_ptr + (r * _LEVELS + tl.minimum(first, _LEVELS - 1)) * S
     # nothing is counted before the stretch s where everything above the edge is gathered
     upper_counts_ptr, has_upper = lower_counts_ptr, first < 0
-    if (first < _LEVELS) & (not fits) & _divisible(k, p, m, V):
+    if (first < _LEVELS) & (not fits):
         fine, fine_count, fine_mass, fine_edges = _first_level(
             fine_counts_ptr,
             fine_masses_ptr,
@@ -300,23 +327,24 @@ def _gather_kernel(
             BLOCK_L,
             BLOCK_S,
         )
-        if fine > 0:
-            count_above = _pick(fine_count, fine - 1, BLOCK_L)
-            mass_above = _pick(fine_mass, fine - 1, BLOCK_L)
-            below = _pick(fine_edges, fine - 1, BLOCK_L)
-            upper_counts_ptr = fine_counts_ptr + (r * _LEVELS + fine - 1) * S
-            has_upper = fine > 0
-        elif first > 0:
-            count_above = _pick(count, first - 1, BLOCK_L)
-            mass_above = _pick(mass, first - 1, BLOCK_L)
-            below = _pick(edges, first - 1, BLOCK_L)
-            upper_counts_ptr = counts_ptr + (r * _LEVELS + first - 1) * S
-            has_upper = first > 0
+        if _divisible(k, p, m, V):
+            what = tl.full([], _PART, tl.int32)
+            if fine > 0:
+                count_above = _pick(fine_count, fine - 1, BLOCK_L)
+                mass_above = _pick(fine_mass, fine - 1, BLOCK_L)
+                below = _pick(fine_edges, fine - 1, BLOCK_L)
+                upper_counts_ptr = fine_counts_ptr + (r * _LEVELS + fine - 1) * S
+                has_upper = fine > 0
+            elif first > 0:
+                count_above = _pick(count, first - 1, BLOCK_L)
+                mass_above = _pick(mass, first - 1, BLOCK_L)
+                below = _pick(edges, first - 1, BLOCK_L)
+                upper_counts_ptr = counts_ptr + (r * _LEVELS + first - 1) * S
+                has_upper = first > 0
         found = _pick(fine_count, fine, BLOCK_L) - count_above
         edge = _pick(fine_edges, fine, BLOCK_L)
         lower_counts_ptr = fine_counts_ptr + (r * _LEVELS + tl.minimum(fine, _LEVELS - 1)) * S
         fits = (fine < _LEVELS) & (found <= _CANDIDATES)
-        what = tl.full([], _PART, tl.int32)
     if s == 0:
         tl.store(found_ptr + r * 3, tl.where(fits, found, 0))
         tl.store(found_ptr + r * 3 + 1, tl.where(fits, what, _ROW))
@@ -663,8 +691,9 @@ def sample(
         best,
         size,
         STRETCH=STRETCH,
+        TILE=TILE,
         RAW=raw is not None,
-        num_warps=8,
+        num_warps=4,
     )
     cuts = None
     if filters:
@@ -686,10 +715,11 @@ def sample(
         )
         cuts = memory(count, 3, dtype=torch.int32)
         block_l = next_power_of_2(LEVELS)
-        shared = {"STRETCH": STRETCH, "BLOCK_S": block_s, "BLOCK_L": block_l, "num_warps": 8}
+        shared = {"STRETCH": STRETCH, "BLOCK_S": block_s, "BLOCK_L": block_l}
+        args = (logits, *parameters, sums, *levels)
         for fine in (False, True):
-            _level_kernel[grid](logits, *parameters, sums, *levels, size, FINE=fine, **shared)
-        _gather_kernel[grid](logits, *parameters, sums, *levels, *candidates, size, **shared)
+            _level_kernel[grid](*args, size, SLICE=SLICE, FINE=fine, num_warps=1, **shared)
+        _gather_kernel[grid](*args, *candidates, size, num_warps=8, **shared)
         _choose_kernel[(count,)](
             logits,
             *parameters,
