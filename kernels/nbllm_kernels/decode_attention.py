@@ -32,6 +32,8 @@ PROGRAMS = 8
 LOG2_E = 1.4426950408889634
 SPLITS = 16
 """Partial sums that the merge reads at a time."""
+LEAST = 2
+"""Pages in an item at the least: fewer are read in less time than merged."""
 
 
 def decode_attention_ref(
@@ -206,7 +208,7 @@ def _merged(
 def work_for_decode(kv_lens: Tensor, kv: Tensor, window: int = 0) -> WorkList:
     """The work list that all layers with this window share in a step."""
     target = -(-multiprocessors(kv) * PROGRAMS // kv.shape[3])
-    return decode_work(kv_lens, kv.shape[4], kv.shape[3], target, window)
+    return decode_work(kv_lens, kv.shape[4], kv.shape[3], target, window, LEAST)
 
 
 def decode_attention(
@@ -242,7 +244,7 @@ def decode_attention(
     parts = torch.empty(work.capacity, heads, dim, dtype=torch.float32, device=q.device)
     lse = torch.empty(work.capacity, heads, dtype=torch.float32, device=q.device)
     block_d, group = max(16, next_power_of_2(dim)), heads // num_kv_heads
-    block_n, stages, warps = tiles(block_d, size, kv)
+    block_n, stages, warps = tiles(block_d, size, kv, batch * num_kv_heads)
     _decode_kernel[(work.capacity * num_kv_heads,)](
         q,
         kv,
@@ -281,8 +283,9 @@ def decode_attention(
     return y
 
 
-def tiles(block_d: int, page_size: int, kv: Tensor) -> tuple[int, int, int]:
+def tiles(block_d: int, page_size: int, kv: Tensor, programs: int) -> tuple[int, int, int]:
     """(tokens in a tile, pipeline stages, warps)."""
     if kv.element_size() <= 2 and block_d < 256:
-        return min(page_size, 64), 3, 2
+        # of many programs, smaller ones leave fewer multiprocessors waiting
+        return min(page_size, 64), 3, 2 if programs > 2 * multiprocessors(kv) else 4
     return min(page_size, 32), 3, 4

@@ -5,13 +5,13 @@ x = logits / temperature, in the order (x descending, id ascending); kept is the
     keep, less than top_p before;       token = argmax over kept of x + gumbel(seed, position, id)
 
 Bound by reading the logits. Most kernels have one program for each stretch of a row: `_scan` finds
-maxima, sums of exponentials, and draws in rows without filters. For rows with filters `_level`
-counts the tokens, and their probability, within some distances of the maximum, `_gather` takes out
-those within the smallest distance that holds all that can be kept, and `_choose`, one program a row,
-finds the exact cut among them by bisection on the ordered bits of x, and draws. If they are too
-many, `_level` divides the last distance once more, only the tokens of that part are gathered, and
-`_draw` draws in the whole row; if even these are too many, as many equal logits are, the cut is
-found in the whole row, slowly. `_finish` merges the stretches.
+maxima, sums of exponentials, and draws in rows without filters. For rows with filters `_histogram`
+counts the tokens by their distance from the maximum, `_limit` finds one that is sure to hold all that
+can be kept, `_near` takes those out, and `_choose`, one program a row, finds the exact cut among them
+by bisection on the ordered bits of x, and draws. If they are too many, `_level` sums count and
+probability within some distances, and once more within the last of them; `_gather` takes out only
+the tokens of that part, and `_draw` draws in the whole row; if even these are too many, as many
+equal logits are, the cut is found in the whole row, slowly. `_finish` merges the stretches.
 """
 
 from __future__ import annotations
@@ -28,13 +28,16 @@ CANDIDATES = 2048
 """The most tokens that are gathered for the exact cut."""
 TILE = 512
 """Logits of a stretch that `_scan` takes at a time, so that their noise stays in registers."""
-SLICE = 1024
-"""As TILE, for the one warp of `_level`, whose many sums then need no barriers."""
+SLICE = 2048
+"""As TILE, for `_level`, and twice as many as for `_near`."""
+BINS, FINENESS = 128, 12.0
+"""Distances d are counted by FINENESS * log2(1 + d / 2): 0.12 wide near the maximum, 0.7 at 10."""
 LEVELS, NEAREST, RATIO = 12, 0.5, 1.6
 """Distances from the maximum: NEAREST * RATIO**i for LEVELS of them."""
 
 if AVAILABLE:
     _LEVELS, _NEAREST, _RATIO = tl.constexpr(LEVELS), tl.constexpr(NEAREST), tl.constexpr(RATIO)
+    _BINS, _FINENESS = tl.constexpr(BINS), tl.constexpr(FINENESS)
     _CANDIDATES = tl.constexpr(CANDIDATES)
     _ALL, _PART, _ROW = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
     _LOWEST, _HIGHEST = tl.constexpr(-(1 << 31)), tl.constexpr((1 << 31) - 1)
@@ -108,12 +111,17 @@ def _scan_kernel(
     positions_ptr,
     sums_ptr,
     ids_ptr,
+    bins_ptr,
     V,
     STRETCH: tl.constexpr,
     TILE: tl.constexpr,
     RAW: tl.constexpr,
+    FILTERS: tl.constexpr,
 ):
     r, s = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    if FILTERS:  # noqa: SIM102 - the compiler decides this one
+        if s == 0:
+            tl.store(bins_ptr + r * _BINS + tl.arange(0, _BINS), tl.zeros([_BINS], tl.int32))
     row = tl.load(rows_ptr + r)
     t, _k, _p, _m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
     stream = stream_of(tl.load(seeds_ptr + row), tl.load(positions_ptr + row))
@@ -156,6 +164,128 @@ def _merged(sums_ptr, r, column, S, BLOCK_S: tl.constexpr):
     tops = tl.load(at, s < S, other=float("-inf"))
     top = tl.max(tops, 0)
     return top, tl.sum(tl.load(at + 1, s < S, other=0.0) * tl.exp(tops - top), 0)
+
+
+@jit
+def _bin(x, top):
+    distance = tl.log2(1.0 + 0.5 * (top - x)) * _FINENESS
+    return tl.minimum(distance, _BINS - 1.0).to(tl.int32)
+
+
+@jit
+def _histogram_kernel(
+    logits_ptr,
+    rows_ptr,
+    temperature_ptr,
+    top_k_ptr,
+    top_p_ptr,
+    min_p_ptr,
+    sums_ptr,
+    bins_ptr,
+    V,
+    STRETCH: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+):
+    r, s, S = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.num_programs(1)
+    row = tl.load(rows_ptr + r)
+    t, _k, _p, _m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
+    if not filtered:
+        return
+    top, _total = _merged(sums_ptr, r, 2, S, BLOCK_S)
+    ids = s * STRETCH + tl.arange(0, STRETCH)
+    z = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf"))
+    counts = tl.histogram(_bin(_scaled(z, t), top), _BINS)
+    to = bins_ptr + r * _BINS + tl.arange(0, _BINS)
+    tl.atomic_add(to, counts, counts > 0, sem="relaxed")
+
+
+@jit
+def _limit_kernel(
+    rows_ptr,
+    temperature_ptr,
+    top_k_ptr,
+    top_p_ptr,
+    min_p_ptr,
+    sums_ptr,
+    bins_ptr,
+    limits_ptr,
+    found_ptr,
+    above_ptr,
+    V,
+    S,
+    BLOCK_S: tl.constexpr,
+):
+    """The bin up to which all that can be kept lies; -1 if these are too many to gather."""
+    r = tl.program_id(0).to(tl.int64)
+    row = tl.load(rows_ptr + r)
+    _t, k, p, m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
+    if not filtered:
+        return
+    _top, total = _merged(sums_ptr, r, 2, S, BLOCK_S)
+    b = tl.arange(0, _BINS)
+    counts = tl.load(bins_ptr + r * _BINS + b)
+    passed = tl.cumsum(counts, 0)
+    nearest = 2.0 * (tl.exp2(b.to(tl.float32) / _FINENESS) - 1.0)
+    # at most what is left beyond a bin
+    most = counts.to(tl.float32) * tl.exp(-nearest)
+    beyond = tl.cumsum(most, 0, reverse=True) - most
+    cut = (k > 0) & (k < V)
+    holds = cut & (passed >= k)
+    if m > 0.0:
+        holds = holds | (nearest > 1e-3 - log_tile(tl.maximum(m, 1e-30)))
+    else:
+        holds = holds | ((not cut) & (beyond < (1.0 - p) * total * 0.999))
+    # one more, lest a logit at the edge is on its other side for another kernel
+    last = tl.min(tl.where(holds, b, _BINS), 0) + 1
+    found = tl.sum(tl.where(b <= last, counts, 0), 0)
+    few = (last < _BINS - 1) & (found <= _CANDIDATES)
+    tl.store(limits_ptr + r, tl.where(few, last, -1))
+    tl.store(found_ptr + r * 3, 0)
+    tl.store(found_ptr + r * 3 + 1, _ALL)
+    tl.store(found_ptr + r * 3 + 2, 0)
+    tl.store(above_ptr + r, 0.0)
+
+
+@jit
+def _near_kernel(
+    logits_ptr,
+    rows_ptr,
+    temperature_ptr,
+    top_k_ptr,
+    top_p_ptr,
+    min_p_ptr,
+    sums_ptr,
+    limits_ptr,
+    values_ptr,
+    ids_ptr,
+    found_ptr,
+    V,
+    STRETCH: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+    SLICE: tl.constexpr,
+):
+    """The tokens up to that bin, in any order."""
+    r, s, S = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.num_programs(1)
+    row = tl.load(rows_ptr + r)
+    t, _k, _p, _m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
+    if not filtered:
+        return
+    last = tl.load(limits_ptr + r)
+    top, _total = _merged(sums_ptr, r, 2, S, BLOCK_S)
+    if _bin(tl.load(sums_ptr + (r * S + s) * 5 + 2), top) > last:
+        return
+    for start in range(s * STRETCH, tl.minimum((s + 1) * STRETCH, V), SLICE):
+        ids = start + tl.arange(0, SLICE)
+        z = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf"))
+        x = _scaled(z, t)
+        near = _bin(x, top) <= last
+        place = tl.cumsum(near.to(tl.int32), 0)
+        count = tl.max(place, 0)
+        if count > 0:
+            place += tl.atomic_add(found_ptr + r * 3, count, sem="relaxed") - 1
+            near = near & (place < _CANDIDATES)
+            tl.store(values_ptr + r * _CANDIDATES + place, x, near)
+            tl.store(ids_ptr + r * _CANDIDATES + place, ids, near)
 
 
 @jit
@@ -214,6 +344,7 @@ def _level_kernel(
     top_p_ptr,
     min_p_ptr,
     sums_ptr,
+    limits_ptr,
     counts_ptr,
     masses_ptr,
     edges_ptr,
@@ -232,14 +363,15 @@ def _level_kernel(
     t, k, p, m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
     if not filtered:
         return
+    if tl.load(limits_ptr + r) >= 0:
+        return
     top, total = _merged(sums_ptr, r, 2, S, BLOCK_S)
     edge, step, ratio = top - _NEAREST, _NEAREST * (_RATIO - 1.0), _RATIO
     if FINE:
         first, count, _mass, edges = _first_level(
             counts_ptr, masses_ptr, edges_ptr, r, S, k, p, m, top, total, V, BLOCK_L, BLOCK_S
         )
-        few = _pick(count, first, BLOCK_L) <= _CANDIDATES
-        if few | (first >= _LEVELS):
+        if (first >= _LEVELS) | (_pick(count, first, BLOCK_L) <= _CANDIDATES):
             return
         above = tl.where(first > 0, _pick(edges, first - 1, BLOCK_L), top + 1.0)
         # a little too far, lest the last edge rounds to above the one it stands for
@@ -279,6 +411,7 @@ def _gather_kernel(
     top_p_ptr,
     min_p_ptr,
     sums_ptr,
+    limits_ptr,
     counts_ptr,
     masses_ptr,
     edges_ptr,
@@ -298,6 +431,8 @@ def _gather_kernel(
     row = tl.load(rows_ptr + r)
     t, k, p, m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
     if not filtered:
+        return
+    if tl.load(limits_ptr + r) >= 0:
         return
     top, total = _merged(sums_ptr, r, 2, S, BLOCK_S)
     first, count, mass, edges = _first_level(
@@ -540,6 +675,7 @@ def _choose_kernel(
     S,
     BLOCK_S: tl.constexpr,
     TILE: tl.constexpr,
+    ROW_TILE: tl.constexpr,
 ):
     r = tl.program_id(0).to(tl.int64)
     row = tl.load(rows_ptr + r)
@@ -549,13 +685,14 @@ def _choose_kernel(
     top, total = _merged(sums_ptr, r, 2, S, BLOCK_S)
     found, what = tl.load(found_ptr + r * 3), tl.load(found_ptr + r * 3 + 1)
     count, mass = tl.load(found_ptr + r * 3 + 2), tl.load(above_ptr + r)
+    found = tl.minimum(found, TILE)
     c = tl.arange(0, TILE)
     x = tl.load(values_ptr + r * TILE + c, c < found, other=float("-inf"))
     # ids that no real token has, so that the rest of the tile is in no cut
     ids = tl.load(ids_ptr + r * TILE + c, c < found, other=_HIGHEST)
     row_ptr = logits_ptr + r * V
     if what == _ROW:
-        key, last = _cut(x, ids, row_ptr, V, t, k, p, m, top, total, count, mass, False, TILE)
+        key, last = _cut(x, ids, row_ptr, V, t, k, p, m, top, total, count, mass, False, ROW_TILE)
     else:
         key, last = _cut(x, ids, row_ptr, V, t, k, p, m, top, total, count, mass, True, TILE)
     token = tl.full([], -1, tl.int32)
@@ -659,7 +796,7 @@ def sample(
 
     logits [R, V] after penalties and masks; raw [R, V] before them, None: the same. rows [R]: the
     row of each in the arrays of parameters. temperature 0 is greedy; top_k 0, top_p 1 and min_p 0
-    are off. filters False promises that they all are, which saves five launches.
+    are off. filters False promises that they all are, which saves eight launches.
     """
     if not use_triton(logits):
         return sample_ref(logits, rows, temperature, top_k, top_p, min_p, seeds, positions, raw)
@@ -681,6 +818,9 @@ def sample(
     best = memory(count, stretches, dtype=torch.int32)
     grid = (count, stretches)
     original = logits if raw is None else raw
+    cuts = bins = None
+    if filters:
+        bins = memory(count, BINS, dtype=torch.int32)
     _scan_kernel[grid](
         logits,
         original,
@@ -689,13 +829,14 @@ def sample(
         positions,
         sums,
         best,
+        bins,
         size,
         STRETCH=STRETCH,
         TILE=TILE,
         RAW=raw is not None,
+        FILTERS=filters,
         num_warps=4,
     )
-    cuts = None
     if filters:
         per_stretch, per_row = (count, LEVELS, stretches), (count, LEVELS)
         levels = [
@@ -713,13 +854,47 @@ def sample(
             memory(count, 3, dtype=torch.int32),
             memory(count, dtype=torch.float32),
         )
+        limits = memory(count, dtype=torch.int32)
         cuts = memory(count, 3, dtype=torch.int32)
         block_l = next_power_of_2(LEVELS)
         shared = {"STRETCH": STRETCH, "BLOCK_S": block_s, "BLOCK_L": block_l}
-        args = (logits, *parameters, sums, *levels)
+        _histogram_kernel[grid](
+            logits,
+            *parameters,
+            sums,
+            bins,
+            size,
+            STRETCH=STRETCH,
+            BLOCK_S=block_s,
+            num_warps=8,
+        )
+        _limit_kernel[(count,)](
+            *parameters,
+            sums,
+            bins,
+            limits,
+            *candidates[2:],
+            size,
+            stretches,
+            BLOCK_S=block_s,
+            num_warps=1,
+        )
+        _near_kernel[grid](
+            logits,
+            *parameters,
+            sums,
+            limits,
+            *candidates[:3],
+            size,
+            STRETCH=STRETCH,
+            BLOCK_S=block_s,
+            SLICE=SLICE // 2,
+            num_warps=4,
+        )
+        args = (logits, *parameters, sums, limits, *levels)
         for fine in (False, True):
-            _level_kernel[grid](*args, size, SLICE=SLICE, FINE=fine, num_warps=1, **shared)
-        _gather_kernel[grid](*args, *candidates, size, num_warps=8, **shared)
+            _level_kernel[grid](*args, size, SLICE=SLICE, FINE=fine, num_warps=4, **shared)
+        _gather_kernel[grid](*args, *candidates, size, num_warps=4, **shared)
         _choose_kernel[(count,)](
             logits,
             *parameters,
@@ -732,7 +907,8 @@ def sample(
             stretches,
             BLOCK_S=block_s,
             TILE=CANDIDATES,
-            num_warps=8,
+            ROW_TILE=2 * STRETCH,
+            num_warps=16,
         )
         _draw_kernel[grid](
             logits,

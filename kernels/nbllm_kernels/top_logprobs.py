@@ -14,8 +14,8 @@ from torch import Tensor
 from ._triton import jit, next_power_of_2, require_contiguous, tl, use_triton
 from .gumbel import log_tile
 
-STRETCH = 1024
-"""Logits that one program reads: so few that one warp does, whose reductions need no barriers."""
+STRETCH = 4096
+"""Logits that one program reads."""
 MAX_K = 32
 """From here on a sort of some kind is faster."""
 
@@ -140,7 +140,7 @@ def top_logprobs(logits: Tensor, k: int, tokens: Tensor) -> tuple[Tensor, Tensor
         K=k,
         BLOCK_K=block_k,
         STRETCH=STRETCH,
-        num_warps=1,
+        num_warps=8,
     )
     logprobs = memory(count, k, dtype=torch.float32)
     ids, rank = memory(count, k, dtype=torch.int64), memory(count, dtype=torch.int64)
