@@ -14,6 +14,10 @@ the tokens of that part, and `_draw` draws in the whole row; if even these are t
 equal logits are, the cut is found in the whole row, slowly. `_finish` merges the stretches.
 """
 
+# in a kernel, types are Triton's business
+# pyright: reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false
+
 from __future__ import annotations
 
 import torch
@@ -24,7 +28,7 @@ from .gumbel import gumbel_ref, gumbel_tile, log_tile, stream_of
 
 STRETCH = 4096
 """Logits that one program reads."""
-CANDIDATES = 2048
+CANDIDATES = 4096
 """The most tokens that are gathered for the exact cut."""
 TILE = 512
 """Logits of a stretch that `_scan` takes at a time, so that their noise stays in registers."""
