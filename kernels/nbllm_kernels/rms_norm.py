@@ -3,11 +3,17 @@
 residual = x + residual                  (if a residual is given)
 y = residual / sqrt(mean(residual**2) + eps) * weight
 
-Memory bound: with a residual it reads two rows and writes two.
+Memory bound: with a residual it reads two rows and writes two. One program takes a row, or several
+short ones.
 """
 
+from __future__ import annotations
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ._triton import jit, next_power_of_2, require_contiguous, tl, use_triton
 
 
 def rms_norm_ref(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -23,5 +29,90 @@ def add_rms_norm_ref(
     return rms_norm_ref(residual, weight, eps), residual
 
 
-rms_norm = rms_norm_ref
-add_rms_norm = add_rms_norm_ref
+@jit(do_not_specialize=["T"])
+def _rms_norm_kernel(
+    x_ptr,
+    residual_ptr,
+    weight_ptr,
+    y_ptr,
+    sum_ptr,
+    T,
+    eps,
+    N: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    ADD: tl.constexpr,
+):
+    rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
+    cols = tl.arange(0, BLOCK)[None, :]
+    at, mask = rows * N + cols, (rows < T) & (cols < N)
+    x = tl.load(x_ptr + at, mask, other=0.0).to(tl.float32)
+    if ADD:
+        x += tl.load(residual_ptr + at, mask, other=0.0).to(tl.float32)
+        rounded = x.to(sum_ptr.dtype.element_ty)
+        tl.store(sum_ptr + at, rounded, mask)
+        # what the next layer adds to is what this one normalises
+        x = rounded.to(tl.float32)
+    scale = tl.rsqrt(tl.sum(x * x, 1) / N + eps)
+    weight = tl.load(weight_ptr + cols, cols < N, other=0.0).to(tl.float32)
+    y = x * scale[:, None] * weight
+    tl.store(y_ptr + at, y.to(y_ptr.dtype.element_ty), mask)
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float, out: Tensor | None = None) -> Tensor:
+    """x [..., N], weight [N] -> [..., N], in `out` if given, which may be x."""
+    if not use_triton(x):
+        y = rms_norm_ref(x, weight, eps)
+        return y if out is None else out.copy_(y)
+    y = torch.empty_like(x) if out is None else out
+    _launch(x, None, weight, eps, y, None)
+    return y
+
+
+def add_rms_norm(
+    x: Tensor,
+    residual: Tensor | None,
+    weight: Tensor,
+    eps: float,
+    out: Tensor | None = None,
+    residual_out: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """(normalised, new residual), in `out` and `residual_out`, which may be x and residual."""
+    if not use_triton(x):
+        y, total = add_rms_norm_ref(x, residual, weight, eps)
+        y = y if out is None else out.copy_(y)
+        return y, total if residual_out is None else residual_out.copy_(total)
+    if residual is None:
+        total = x if residual_out is None else residual_out.copy_(x)
+        return rms_norm(x, weight, eps, out), total
+    y = torch.empty_like(x) if out is None else out
+    total = torch.empty_like(x) if residual_out is None else residual_out
+    _launch(x, residual, weight, eps, y, total)
+    return y, total
+
+
+def _launch(
+    x: Tensor, residual: Tensor | None, weight: Tensor, eps: float, y: Tensor, total: Tensor | None
+) -> None:
+    require_contiguous("rms_norm", x=x, residual=residual, weight=weight, out=y, total=total)
+    size = x.shape[-1]
+    if x.numel() == 0:
+        return
+    count, block = x.numel() // size, next_power_of_2(size)
+    # about 1024 elements a program, unless there are so few rows that each gets its own
+    rows = max(1, 1024 // block) if count > 64 else 1
+    warps = min(16, max(1, rows * block // 512))
+    _rms_norm_kernel[(-(-count // rows),)](
+        x,
+        residual,
+        weight,
+        y,
+        total,
+        count,
+        eps,
+        N=size,
+        ROWS=rows,
+        BLOCK=block,
+        ADD=residual is not None,
+        num_warps=warps,
+    )

@@ -1,0 +1,67 @@
+"""Triton where there is a GPU to run it on, or its interpreter; elsewhere stand-ins.
+
+Kernels stand beside their references, and `import nbllm_kernels.x` must work, and take no longer,
+on machines that cannot run them: there `jit` gives a function back as it is, and nobody calls it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+"""Kernels run as numpy code on CPU tensors. There bfloat16 arithmetic and products are wrong."""
+
+AVAILABLE = find_spec("triton") is not None and (INTERPRETED or torch.cuda.is_available())
+
+if TYPE_CHECKING or AVAILABLE:
+    import triton
+    import triton.language as tl
+else:
+    triton = tl = None
+
+
+def jit(function: Callable | None = None, **options: Any) -> Any:
+    """`triton.jit`; what varies from launch to launch goes into `do_not_specialize`."""
+    if function is None:
+        return lambda f: jit(f, **options)
+    return triton.jit(function, **options) if AVAILABLE else function
+
+
+def use_triton(x: Tensor) -> bool:
+    """Whether the operation on x runs as a Triton kernel."""
+    return AVAILABLE and (INTERPRETED or x.is_cuda)
+
+
+def next_power_of_2(n: int) -> int:
+    """The smallest power of 2 that is at least n."""
+    return 1 << max(n - 1, 0).bit_length()
+
+
+def require_contiguous(op: str, **tensors: Tensor | None) -> None:
+    """Refuse strided tensors: the kernels compute addresses from shapes."""
+    for name, t in tensors.items():
+        if t is not None and not t.is_contiguous():
+            raise ValueError(
+                f"{op}: {name} must be contiguous, got shape {tuple(t.shape)} with strides "
+                f"{t.stride()}; call .contiguous() first"
+            )
+
+
+def multiprocessors(x: Tensor) -> int:
+    """Streaming multiprocessors of the device that x is on."""
+    if not x.is_cuda:
+        return 4
+    return torch.cuda.get_device_properties(x.device).multi_processor_count
+
+
+def shared_memory(x: Tensor) -> int:
+    """Bytes of shared memory that one program may use on the device that x is on."""
+    if not x.is_cuda:
+        return 1 << 17
+    return torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin
