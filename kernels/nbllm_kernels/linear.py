@@ -1,34 +1,62 @@
 """x W^T + b, with the weights packed once for a CPU.
 
-Decoding multiplies a few rows by every weight, and is bound by reading the weights. oneDNN with
-weights in its own order is 2 to 3 times as fast there as the general matrix product, which torch
-hands to MKL; for a single row and a small matrix the general one is faster.
+Decoding multiplies a few rows by every weight, and is bound by reading the weights. torch hands the
+general float32 product to MKL; oneDNN with weights in its own order is 2 to 3 times as fast for a
+few rows. Weights that came from half precision need half the bytes: FBGEMM keeps them in float16 and
+multiplies and adds in float32.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 SMALL = 1 << 19
-"""Weights of a matrix that one row is multiplied with unpacked."""
+"""Weights of a float32 matrix that one row is multiplied with unpacked."""
+ROUNDOFF = 2.0**-24
+"""What one rounding to float32 may cost."""
+
+Product = Callable[[Tensor], Tensor]
+"""x [T, K] -> x W^T + b [T, N]."""
 
 linear_ref = F.linear
 
-# the operators behind torch.compile's CPU code: there on x86, but not promised
-_packed = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
-
-def pack(weight: Tensor) -> Tensor | None:
-    """A copy of weight [N, K] in oneDNN's order; None where that has nothing to offer."""
-    fits = weight.device.type == "cpu" and weight.dtype == torch.float32
-    if not fits or _packed is None or not torch.backends.mkldnn.is_available():
+def pack(weight: Tensor, bias: Tensor | None) -> Product | None:
+    """The product with weight [N, K] and bias [N] or None, prepared; None where nothing is gained."""
+    if weight.device.type != "cpu" or weight.dtype != torch.float32:
         return None
-    return torch.ops.mkldnn._reorder_linear_weight(weight, None)
+    # operators behind torch's quantisation and compiler: there on x86, but not promised
+    with suppress(AttributeError, RuntimeError):
+        if fits_half(weight):
+            half = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+            multiply = torch.ops.quantized.linear_dynamic_fp16.default
+            return lambda x: multiply(x, half)
+    with suppress(AttributeError, RuntimeError):
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+        pointwise = torch.ops.mkldnn._linear_pointwise.default
+        small = weight.numel() < SMALL
+        return lambda x: (
+            F.linear(x, weight, bias)
+            if small and len(x) == 1
+            else pointwise(x, packed, bias, "none", [], "")
+        )
+    return None
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None, packed: Tensor | None) -> Tensor:
-    """x [T, K], weight [N, K], bias [N], packed = pack(weight) -> [T, N]."""
-    if packed is None or (len(x) == 1 and weight.numel() < SMALL):
-        return linear_ref(x, weight, bias)
-    assert _packed is not None, "pack() gave something"
-    return _packed.default(x, packed, bias, "none", [], "")
+def fits_half(weight: Tensor) -> bool:
+    """Whether float16 holds a matrix as well as float32 arithmetic could tell.
+
+    bfloat16 has fewer digits than float16: only what is below 2^-17 is rounded, and by at most 2^-25.
+    """
+    rounding = (weight - weight.half().float()).norm()
+    return bool(rounding.isfinite() and rounding <= ROUNDOFF * weight.norm())
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None, packed: Product | None) -> Tensor:
+    """x [T, K], weight [N, K], bias [N], packed = pack(weight, bias) -> [T, N]."""
+    return F.linear(x, weight, bias) if packed is None else packed(x)

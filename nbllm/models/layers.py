@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nbllm_kernels.beam_attention import beam_attention, beam_keys
-from nbllm_kernels.linear import linear, pack
+from nbllm_kernels.linear import Product, linear, pack
 from nbllm_kernels.paged_attention import (
     decode_attention,
     decode_mask,
@@ -34,11 +34,11 @@ class Linear(nn.Module):
         super().__init__()
         self.weight = empty(size_out, size_in)
         self.bias = empty(size_out) if bias else None
-        self.packed: Tensor | None = None
+        self.packed: Product | None = None
 
     def ready(self) -> None:
         """The weights are there and will not change: prepare what makes them fast."""
-        self.packed = pack(self.weight)
+        self.packed = pack(self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias, self.packed)
