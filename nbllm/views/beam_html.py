@@ -92,7 +92,7 @@ class _View:
             for line in [LEGEND, *notes(self.search, missing)]
         )
         return (
-            f'<ul><li><span class="nbllm-run nbllm-prompt" dir="auto">{prompt}</span>{_end(root)}'
+            f'<ul><li><code class="nbllm-run nbllm-prompt" dir="auto">{prompt}</code>{_end(root)}'
             f"{self._leavers(root)}{f'<ul>{items}</ul>' * bool(items)}</li></ul>{below}"
         )
 
@@ -100,7 +100,7 @@ class _View:
         share = f'<span class="nbllm-share">{share_of(self.nodes.logprob[branch.nodes[0]])}</span>'
         below = "".join(self._branch(child) for child in branch.children)
         return (
-            f'<li>{share} <span class="nbllm-run" dir="auto">{self._run(branch.nodes)}</span>{_end(branch)}'
+            f'<li>{share} <code class="nbllm-run" dir="auto">{self._run(branch.nodes)}</code>{_end(branch)}'
             f"{self._leavers(branch)}{f'<ul>{below}</ul>' * bool(below)}</li>"
         )
 

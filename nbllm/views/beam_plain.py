@@ -107,7 +107,7 @@ def leaver_line(leaver: Leaver, nodes: Nodes) -> str:
 
 def more_leavers(count: int) -> str:
     """The beams that are not named."""
-    return f"… and {_count(count, 'beam')} more that left here"
+    return f"… and {count:,} more"
 
 
 def notes(search: dict[str, Any], missing: int) -> list[str]:

@@ -54,7 +54,8 @@ _BEAM = {
     " .nbllm-left li": "opacity:.62;font-size:85%",
     " .nbllm-run": (
         "font-family:var(--jp-code-font-family,ui-monospace,monospace);white-space:pre-wrap;"
-        "unicode-bidi:isolate;border-radius:3px;padding:.1em .3em;background:rgba(128,128,128,.13)"
+        "unicode-bidi:isolate;border-radius:3px;padding:.1em .3em;color:inherit;font-size:inherit;"
+        "background:rgba(128,128,128,.13)"
     ),
     " .nbllm-run i": "opacity:.62",
     " .nbllm-share": (
