@@ -98,8 +98,11 @@ LEGEND = (
 def leaver_line(leaver: Leaver, nodes: Nodes) -> str:
     """A beam that left a branch: with what, instead of what, and what became of it."""
     first, last = leaver.nodes[0], nodes.step[leaver.nodes[-1]]
-    words = quoted(shortened(nodes.words(leaver.nodes), MAX_LEAVER_TEXT))
-    line = f"{'○' if leaver.ended else '✂'} {words} ({share_of(nodes.logprob[first])})"
+    words = nodes.words(leaver.nodes)
+    if len(words) > MAX_LEAVER_TEXT:
+        # how it began matters most
+        words = f"{words[: MAX_LEAVER_TEXT - 1]}…"
+    line = f"{'○' if leaver.ended else '✂'} {quoted(words)} ({share_of(nodes.logprob[first])})"
     if (other := leaver.instead_of) is not None:
         line += f" instead of {quoted(nodes.text[other])} ({share_of(nodes.logprob[other])})"
     return f"{line}: {'outscored' if leaver.ended else f'dropped after step {last}'}"
