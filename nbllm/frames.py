@@ -47,7 +47,7 @@ def to_frame(
     completions = [o for o in outputs if isinstance(o, RequestOutput)]
     if beams and completions:
         return pd.concat([to_frame(completions), to_frame(beams)], ignore_index=True)
-    return beam_frame(beams) if beams else _completions(completions)
+    return _beams(beams) if beams else _completions(completions)
 
 
 def trace_frame(history: History) -> pd.DataFrame:
@@ -113,14 +113,11 @@ def _completions(outputs: list[RequestOutput]) -> pd.DataFrame:
         for c in o.outputs
     ]
     # with rows pandas finds the types itself, and keeps None where there is no text
-    return pd.DataFrame(rows, columns=list(COLUMNS)) if rows else _empty(COLUMNS)
+    return pd.DataFrame(rows, columns=list(COLUMNS)) if rows else _empty()
 
 
-def beam_frame(outputs: Iterable[BeamSearchOutput]) -> pd.DataFrame:
-    """As `to_frame`, and with the columns of a beam search even if there is none."""
+def _beams(outputs: list[BeamSearchOutput]) -> pd.DataFrame:
     rows = [row for output in outputs for row in _sequences(output)]
-    if not rows:
-        return _empty(BEAM_COLUMNS)
     return pd.DataFrame(rows, columns=list(BEAM_COLUMNS)).astype({"diverges_at": "Int64"})
 
 
@@ -147,5 +144,5 @@ def _divergence(best: list[int], other: list[int]) -> int:
     return next((i for i, (a, b) in pairs if a != b), min(len(best), len(other)))
 
 
-def _empty(columns: dict[str, str]) -> pd.DataFrame:
-    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
+def _empty() -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})

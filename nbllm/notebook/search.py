@@ -39,9 +39,14 @@ class Found:
     @cached_property
     def df(self) -> pd.DataFrame:
         """One row per sequence, best first, after the columns of the `--over` frame's row."""
-        from ..frames import beam_frame
+        import pandas as pd
 
-        frame = beam_frame(self.outputs)
+        from ..frames import BEAM_COLUMNS, to_frame
+
+        frame = to_frame(self.outputs)
+        if not self.outputs:
+            empty = {name: pd.Series(dtype=kind) for name, kind in BEAM_COLUMNS.items()}
+            frame = pd.DataFrame(empty)
         if self.over is not None:
             frame = beside(self.over, frame, [len(output.sequences) for output in self.outputs])
         frame.attrs["nbllm"] = self.provenance.attrs()

@@ -36,6 +36,8 @@ MAX_NODES = 2000
 MAX_PRUNED = 4
 """Of a beam's candidates the first so many are kept even if they were pruned."""
 
+STATES = ("pruned", "live", "finished", "returned")
+
 Place = tuple[int, int, int]
 """Step (from 0), beam and rank within the beam of a candidate."""
 
@@ -170,15 +172,15 @@ class Tree:
 
     def columns(self, history: History) -> dict[str, list[Any]]:
         """The "nodes" of the dictionary."""
-        at = tuple(np.array([*self.index], int).reshape(-1, 3).T)
         if not self.index:
             return {n: [] for n in ("parent", "text", "logprob", "rank", "state", "special")}
+        at = tuple(np.array([*self.index]).T)
         return {
             "parent": self.parent,
             "text": self.text,
             "logprob": [rounded(float(p)) for p in history.logprobs[at]],
             "rank": _ranks(history)[at].tolist(),
-            "state": _states(history)[at].tolist(),
+            "state": [STATES[code] for code in _states(history)[at]],
             "special": self.special,
         }
 
@@ -216,12 +218,10 @@ def _ranks(history: History) -> np.ndarray:
 
 
 def _states(history: History) -> np.ndarray:
-    """Of every candidate, in the words of the trace [S, W, C]."""
-    states = np.full(history.tokens.shape, "pruned", object)
-    for place in _lived(history):
-        states[place] = "live"
-    states[history.completed] = "finished"
-    for h in history.hypotheses:
-        if h.step:
-            states[h.step - 1, h.beam, h.rank] = "returned"
-    return states
+    """Of every candidate its index in `STATES` [S, W, C]."""
+    codes = np.zeros(history.tokens.shape, np.int8)
+    codes[tuple(np.array([*_lived(history)]).T)] = 1
+    codes[history.completed] = 2
+    ends = [(h.step - 1, h.beam, h.rank) for h in history.hypotheses if h.step]
+    codes[tuple(np.array(ends).T)] = 3
+    return codes
