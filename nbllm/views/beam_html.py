@@ -18,7 +18,7 @@ from .visible import one_line, shortened, visible
 
 MAX_RUN = 40
 """A branch of more tokens is shown without its middle."""
-MAX_TITLES = 4000
+MAX_TITLES = 2000
 """Tokens that tell their probability when they are pointed at; later ones are plain text."""
 
 
