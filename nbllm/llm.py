@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -36,6 +36,9 @@ from .outputs import (
 )
 from .prompts import Prompt, as_prompts, choices_each, conversations_in, one_each, paired
 from .sampling_params import BeamSearchParams, SamplingParams
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AnyParams = SamplingParams | BeamSearchParams
 
@@ -228,6 +231,25 @@ class LLM:
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise ParamError(f"concurrency_limit must be an integer ≥ 1, got {limit!r}")
         return waiting.finish(self.engine, jobs, use_tqdm, concurrency_limit)
+
+    def compare(
+        self, prompts: Any, settings: Mapping[str, AnyParams], *, use_tqdm: bool = True
+    ) -> pd.DataFrame:
+        """Decoding settings side by side: one row per prompt, setting and output, in that order.
+
+        prompts: as for `generate`. settings: name → `SamplingParams` or `BeamSearchParams`.
+        Columns: prompt, setting, output, text, finish_reason, num_tokens, cumulative_logprob (under
+        the model itself, whatever the setting's temperature, so that settings compare),
+        mean_logprob (that per token), distinct_1 and distinct_2 (share of distinct tokens and pairs
+        of tokens within a text), then every parameter in which the settings differ (missing where a
+        setting has no such parameter). Everything runs in one batch.
+
+        Raises what `generate` raises; on Ctrl-C `GenerationInterrupted` has the outputs.
+        """
+        from .compare import compare
+
+        generate = partial(self.generate, use_tqdm=use_tqdm)
+        return compare(generate, partial(self.score, use_tqdm=use_tqdm), prompts, settings)
 
     def stream(
         self,

@@ -2,36 +2,49 @@
  * Draws results in JupyterLab: in a cell that runs, and in a saved notebook without a kernel.
  *
  *   mime.ts ── view/result.ts     is this a result we know?
+ *          ├── view/html.ts       what has no view of its own yet: its HTML, as JupyterLab draws it
  *          └── view/draw.ts       prompts ── view/completion.ts ── view/tokens.ts ── view/alternatives.ts
  */
 import { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { Widget } from '@lumino/widgets';
 import { draw, drawUnknown } from './view/draw';
-import { isResult } from './view/result';
+import { htmlElement } from './view/html';
+import { isDrawnAsHtml, isResult } from './view/result';
 
 const MIME_TYPE = 'application/vnd.nbllm.v1+json';
 
 class ResultWidget extends Widget implements IRenderMime.IRenderer {
-  constructor() {
+  constructor(private readonly options: IRenderMime.IRendererOptions) {
     super();
     this.addClass('nbllm-result');
   }
 
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const data: unknown = model.data[MIME_TYPE];
+    const html = joined(model.data['text/html']);
+    if (isDrawnAsHtml(data) && html !== undefined) {
+      this.node.replaceChildren(htmlElement(html, model.trusted, this.options.sanitizer));
+      return;
+    }
     this.node.replaceChildren(
-      ...(isResult(data) ? draw(data) : drawUnknown(data, model.data['text/plain']))
+      ...(isResult(data) ? draw(data) : drawUnknown(data, joined(model.data['text/plain'])))
     );
   }
+}
+
+/** The text of a mime type; a notebook may hold it as a list of lines. */
+function joined(text: unknown): string | undefined {
+  const whole: unknown = Array.isArray(text) ? text.join('') : text;
+  return typeof whole === 'string' ? whole : undefined;
 }
 
 const extension: IRenderMime.IExtension = {
   id: 'nbllm:result',
   rendererFactory: {
-    // text only, whatever the model wrote: drawn in notebooks that are not trusted, too
+    // text only, whatever the model wrote, or sanitized: drawn in notebooks that are not trusted, too
     safe: true,
     mimeTypes: [MIME_TYPE],
-    createRenderer: () => new ResultWidget()
+    createRenderer: options => new ResultWidget(options)
   },
   // before text/html (50), after live widgets (-10)
   rank: 40

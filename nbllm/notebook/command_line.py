@@ -42,7 +42,7 @@ def read(
         names += _name_before_cell(args.words)
     # the one newline that IPython appends is not part of the prompt
     prompt = " ".join(args.words) if cell is None else cell.removesuffix("\n")
-    return Call(args=args, prompt=prompt, out=_one_name(names), namespace=namespace)
+    return Call(args=args, prompt=prompt, out=one_name(names), namespace=namespace)
 
 
 def words(line: str) -> list[str]:
@@ -84,7 +84,8 @@ def _name_before_cell(names: list[str]) -> list[str]:
     return names
 
 
-def _one_name(names: list[str]) -> str | None:
+def one_name(names: list[str]) -> str | None:
+    """The variable to bind, if any; it has to be one, and only one."""
     if len(names) > 1:
         raise UsageError(f"one variable for the result, got {' and '.join(names)}")
     for name in names:

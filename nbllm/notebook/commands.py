@@ -26,7 +26,8 @@ HELP = """\
 %nbllm status         what is loaded, and how full it is
 %nbllm unload [NAME]  free one model's memory, or everything's
 
-%%generate, %%chat    use the model (%%generate? and %%chat? explain them)
+%%generate, %%chat, %%beam
+                      use the model (%%generate? explains %%generate)
 %config Nbllm         shows defaults; %config Nbllm.max_tokens = 200 sets one"""
 
 

@@ -23,22 +23,25 @@ from traitlets import Bool, Float, Int
 
 from .. import resident
 from ..errors import NoModelError
+from ..sampling_params import BeamSearchParams, SamplingParams
 from . import commands
-from .command_line import Call, read
+from .command_line import Call, one_name, read
 from .conversation import Conversation, Reply
-from .flags import SAMPLING, run_flags, sampling_params, stop_text
+from .flags import SAMPLING, SEARCH, beam_flags, given, layered, run_flags
 from .prompts import prompts
 from .results import Generation
 from .run import run, without_frames
+from .search import Found, search
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..llm import LLM
-    from ..sampling_params import SamplingParams
 
 MAX_TOKENS = 256
 """What `%%generate` generates at most, unless told; `%%chat` has what the context leaves."""
+BEAM_WIDTH, BEAM_TOKENS = 5, 32
+"""What `%%beam` has unless told. A search does all its steps, so they are few."""
 
 
 @magics_class
@@ -118,6 +121,26 @@ class Nbllm(Magics):
 
     @no_var_expand
     @needs_local_scope
+    @line_cell_magic
+    @magic_arguments()
+    @argument(
+        "words", nargs="*", help="in a cell: variable for the DataFrame; on a line: the prompt"
+    )
+    @beam_flags
+    def beam(
+        self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> Found | None:
+        """Search for the likeliest continuations of a text.
+
+        `%%beam [NAME]` takes the rest of the cell as the prompt, `%beam` the rest of the line; names
+        and `{{ }}` are as in %%generate. The result is the cell's value: `.df` has the sequences,
+        best first, `.trace` every candidate of every step. Nothing is drawn by chance, so of
+        `%config Nbllm` only max_tokens counts. Interrupted, it keeps the best so far.
+        """
+        return without_frames(self._beam, self._read(self.beam, line, cell, local_ns))
+
+    @no_var_expand
+    @needs_local_scope
     @line_magic
     def nbllm(self, line: str, local_ns: dict[str, Any] | None = None) -> None:
         """Load, show and unload models; alone it prints help."""
@@ -134,6 +157,26 @@ class Nbllm(Magics):
     def _generate(self, call: Call) -> Generation | None:
         texts, over = prompts(call)
         return self._run(call, "completions", texts, texts, partial(Generation, over=over))
+
+    def _beam(self, call: Call) -> Found | None:
+        texts, over = prompts(call)
+        trace = one_name([call.args.trace] if call.args.trace else [])
+        if trace and trace == call.out:
+            raise UsageError(f"two variables for the frame and its trace, got {trace} for both")
+        llm = self._llm(call.args.model)
+        defaults = BeamSearchParams(
+            beam_width=BEAM_WIDTH, max_tokens=self.max_tokens or BEAM_TOKENS
+        )
+        params = layered(defaults, given(call.args, SEARCH))
+        keep = partial(self._keep_search, trace, call.out, partial(Found, over=over))
+        result = search(llm, params, prompts=texts, quiet=call.args.quiet, keep=keep)
+        return None if call.out else result
+
+    def _keep_search(self, trace: str | None, *args: Any, **made: Any) -> Found:
+        result = self._keep(*args, **made)
+        if trace:
+            self.shell.user_ns[trace] = result.trace
+        return result
 
     def _chat(self, call: Call) -> Generation | None:
         if call.args.over:
@@ -199,8 +242,8 @@ class Nbllm(Magics):
         return None if call.out else result
 
     def _keep(
-        self, name: str | None, make: Callable[..., Generation], interrupted: bool, **made: Any
-    ) -> Generation:
+        self, name: str | None, make: Callable[..., Any], interrupted: bool, **made: Any
+    ) -> Any:
         result = make(**made)
         resident.remember(result)
         if name:
@@ -227,7 +270,4 @@ class Nbllm(Magics):
         """The model's defaults, then `%config`, then flags."""
         defaults = replace(llm.get_default_sampling_params(), max_tokens=max_tokens)
         config = {name: getattr(self, name) for name in SAMPLING if self.has_trait(name)}
-        flags = {name: getattr(args, name) for name in SAMPLING}
-        if flags["stop"]:
-            flags["stop"] = [stop_text(text) for text in flags["stop"]]
-        return sampling_params(defaults, config, flags)
+        return layered(defaults, config, given(args, SAMPLING))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ..sampling_params import SamplingParams
+from ..sampling_params import BeamSearchParams, SamplingParams
 
 if TYPE_CHECKING:
     from ..llm import ModelInfo
@@ -18,18 +18,26 @@ _MODEL = "name path revision fingerprint architecture implementation dtype devic
 
 @dataclass(kw_only=True, frozen=True)
 class Provenance:
-    """Of one run. seed_step: prompt i was sampled with seed `params.seed + i * seed_step`."""
+    """Of one run. seed_step: prompt i was sampled with seed `params.seed + i * seed_step`.
+
+    A beam search draws nothing, so it has no seed.
+    """
 
     run: str
     kind: str
     model: dict[str, Any]
-    params: SamplingParams
+    params: SamplingParams | BeamSearchParams
     seed_step: int
     started: str
 
     @classmethod
     def of(
-        cls, info: ModelInfo, params: SamplingParams, *, kind: str, seed_step: int
+        cls,
+        info: ModelInfo,
+        params: SamplingParams | BeamSearchParams,
+        *,
+        kind: str,
+        seed_step: int,
     ) -> Provenance:
         """Of a run that starts now."""
         return cls(
@@ -44,7 +52,7 @@ class Provenance:
     def attrs(self) -> dict[str, Any]:
         """The small record for `DataFrame.attrs`, which pandas copies in every operation."""
         model = {name: self.model[name] for name in ("name", "fingerprint")}
-        return {"run": self.run, "model": model, "seed": self.params.seed}
+        return {"run": self.run, "model": model, "seed": getattr(self.params, "seed", None)}
 
     def metadata(self, seconds: float, num_tokens: int) -> dict[str, Any]:
         """Everything, for the output's metadata."""
@@ -62,7 +70,7 @@ class Provenance:
         }
 
 
-def _plain(params: SamplingParams) -> dict[str, Any]:
+def _plain(params: SamplingParams | BeamSearchParams) -> dict[str, Any]:
     """Every parameter after defaults, as JSON has it."""
     values = {f.name: getattr(params, f.name) for f in fields(params)}
     return {

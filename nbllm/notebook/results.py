@@ -36,7 +36,7 @@ class Generation:
 
         frame = to_frame(self.outputs)
         if self.over is not None:
-            frame = _beside(self.over, frame, [len(output.outputs) for output in self.outputs])
+            frame = beside(self.over, frame, [len(output.outputs) for output in self.outputs])
         frame.attrs["nbllm"] = self.provenance.attrs()
         return frame
 
@@ -61,7 +61,7 @@ class Generation:
         }
 
 
-def _beside(over: pd.DataFrame, frame: pd.DataFrame, counts: list[int]) -> pd.DataFrame:
+def beside(over: pd.DataFrame, frame: pd.DataFrame, counts: list[int]) -> pd.DataFrame:
     """`frame` with the row of `over` that each of its rows comes from; the index is `over`'s.
 
     A column of `over` that is called like a column of the result is kept as NAME_over.

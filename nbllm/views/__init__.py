@@ -4,12 +4,15 @@
                                                       ├── html.py      text/html
                                                       └── as it is     application/vnd.nbllm.v1+json
 
+Beam searches go the same way, through beam_data.py, beam_tree.py, beam_plain.py and beam_html.py.
+
 The text and the HTML are functions of the dictionary alone, so a saved notebook holds everything
 that a front end needs to draw the result again, without a kernel. Nothing here imports IPython.
 """
 
+from .beam_data import beams
 from .bundle import MIME, bundle
 from .data import completions
 from .progress import progress
 
-__all__ = ["MIME", "bundle", "completions", "progress"]
+__all__ = ["MIME", "beams", "bundle", "completions", "progress"]

@@ -59,7 +59,7 @@ def _completion(completion: CompletionOutput, *, with_tokens: bool) -> dict[str,
         "text": completion.text,
         "finish_reason": completion.finish_reason,
         "num_tokens": len(completion.token_ids),
-        "cumulative_logprob": _rounded(completion.cumulative_logprob),
+        "cumulative_logprob": rounded(completion.cumulative_logprob),
     }
     if completion.logprobs is not None and with_tokens:
         entry["tokens"] = [_token(position) for position in completion.logprobs]
@@ -74,12 +74,12 @@ def _token(position: dict[int, Logprob]) -> dict[str, Any]:
     )
     return {
         "text": sampled.decoded_token,
-        "logprob": _rounded(sampled.logprob),
+        "logprob": rounded(sampled.logprob),
         "rank": sampled.rank,
-        "top": [[entry.decoded_token, _rounded(entry.logprob)] for entry in top],
+        "top": [[entry.decoded_token, rounded(entry.logprob)] for entry in top],
     }
 
 
-def _rounded(logprob: float) -> float | None:
+def rounded(logprob: float) -> float | None:
     """Four decimals are plenty to read; JSON has no infinities."""
     return round(logprob, 4) if math.isfinite(logprob) else None

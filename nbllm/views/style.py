@@ -27,6 +27,45 @@ _SHADES = {
     f" .nbllm-p{level}": f"background:rgba(235,120,20,{0.08 * level:.2f})" for level in range(1, 10)
 }
 
+_LINE = "border-inline-start:1px solid rgba(128,128,128,.5)"
+_BEAM = {
+    " .nbllm-same": "opacity:.5",
+    " td b": "font-weight:600;border-radius:2px;background:rgba(60,130,245,.28)",
+    " tbody th": "text-align:end;vertical-align:top;padding-inline-end:.8em",
+    " td:nth-child(n+3)": "white-space:nowrap;font-variant-numeric:tabular-nums;opacity:.8",
+    " thead th": "white-space:nowrap",
+    " .nbllm-legend": "white-space:normal",
+    " details": "margin-top:.8em",
+    " summary": "cursor:pointer;opacity:.62;font-size:85%",
+    " ul": "list-style:none;margin:0;padding:0",
+    " li": "margin:0;padding:0",
+    " details>ul": "margin:.4em 0;overflow-x:auto",
+    # a line down to the last branch, an elbow to each
+    " ul ul:not(.nbllm-left)>li": (
+        f"position:relative;margin-inline-start:.6em;padding:.1em 0 .1em 1.4em;{_LINE}"
+    ),
+    " ul ul:not(.nbllm-left)>li:last-child": "border-color:transparent",
+    " ul ul:not(.nbllm-left)>li::before": (
+        "content:'';position:absolute;inset-inline-start:-1px;top:0;height:.9em;width:1em;"
+        f"border-bottom:1px solid rgba(128,128,128,.5);{_LINE}"
+    ),
+    " .nbllm-left": f"margin-inline-start:.6em;padding:.1em 0 .1em 1.4em;{_LINE}",
+    " .nbllm-left:last-child": "border-color:transparent",
+    " .nbllm-left li": "opacity:.62;font-size:85%",
+    " .nbllm-run": (
+        "font-family:var(--jp-code-font-family,ui-monospace,monospace);white-space:pre-wrap;"
+        "unicode-bidi:isolate;border-radius:3px;padding:.1em .3em;color:inherit;font-size:inherit;"
+        "background:rgba(128,128,128,.13)"
+    ),
+    " .nbllm-run i": "opacity:.62",
+    " .nbllm-share": (
+        "display:inline-block;min-width:2.6em;text-align:end;opacity:.62;font-size:85%;"
+        "font-variant-numeric:tabular-nums"
+    ),
+    " .nbllm-end": "border-radius:3px;padding:.1em .4em;background:rgba(60,130,245,.28)",
+    " [title]": "cursor:default",
+}
+
 
 def _css(rules: dict[str, str]) -> str:
     return "\n".join(f"div.nbllm.nbllm{where}{{{what}}}" for where, what in rules.items()) + "\n"
@@ -37,3 +76,6 @@ STYLE = _css(_RULES)
 
 TOKENS = _css(_SHADES | {" .nbllm-tokens span": "border-radius:2px;cursor:default"})
 """Added where tokens are shaded: the less likely the token, the stronger."""
+
+BEAMS = _css(_BEAM)
+"""Added where sequences of a beam search are shown."""

@@ -6,7 +6,7 @@ import math
 from html import escape
 from typing import Any
 
-from .visible import visible
+from .visible import one_line, visible
 
 
 def tokens(entries: list[dict[str, Any]]) -> str:
@@ -18,21 +18,21 @@ def tokens(entries: list[dict[str, Any]]) -> str:
 
 
 def _level(entry: dict[str, Any]) -> int:
-    return min(9, int(10 * (1 - _probability(entry["logprob"]))))
+    return min(9, int(10 * (1 - probability(entry["logprob"]))))
 
 
 def _title(entry: dict[str, Any]) -> str:
-    first = f"{_percent(entry['logprob'])}  {_quoted(entry['text'])}  rank {entry['rank']}"
-    return "\n".join([first, "", *(f"{_percent(p)}  {_quoted(text)}" for text, p in entry["top"])])
+    first = f"{percent(entry['logprob'])}  {quoted(entry['text'])}  rank {entry['rank']}"
+    return "\n".join([first, "", *(f"{percent(p)}  {quoted(text)}" for text, p in entry["top"])])
 
 
-def _quoted(text: str) -> str:
-    return "“" + visible(text).replace("\n", "⏎").replace("\t", "⇥") + "”"
+def quoted(text: str) -> str:
+    return f"“{one_line(text)}”"
 
 
-def _probability(logprob: float | None) -> float:
+def probability(logprob: float | None) -> float:
     return 0.0 if logprob is None else math.exp(logprob)
 
 
-def _percent(logprob: float | None) -> str:
-    return f"{100 * _probability(logprob):5.1f} %"
+def percent(logprob: float | None) -> str:
+    return f"{100 * probability(logprob):5.1f} %"

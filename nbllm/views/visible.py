@@ -23,6 +23,11 @@ def visible(text: str) -> str:
     return text.translate(_REPLACEMENTS)
 
 
+def one_line(text: str) -> str:
+    """`visible(text)` on one line, with a sign for each newline and tab."""
+    return visible(text).replace("\n", "⏎").replace("\t", "⇥")
+
+
 def shortened(text: str, limit: int = 240) -> str:
     """`text` without its middle when it is long; its end, where the model goes on, matters most."""
     if len(text) <= limit:

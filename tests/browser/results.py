@@ -2,8 +2,11 @@
 
 import math
 
+from beam_outputs import Words, searched
+
 from nbllm import views
 from nbllm.outputs import CompletionOutput, Logprob, RequestMetrics, RequestOutput
+from nbllm.sampling_params import BeamSearchParams
 
 HOSTILE = (
     "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>\x1b[31m \u202eevil\x9b"
@@ -95,6 +98,18 @@ def chat() -> dict:
 def code() -> dict:
     tokens = [(text, 0.9, [("x", 0.1)]) for text in CODE]
     return bundle(request("Write f.", completion(0, "".join(CODE), tokens)))
+
+
+def beam() -> dict:
+    """A search among the words of the story, and a hostile one."""
+    words = Words("p", *(text for text, _, _ in STORY), HOSTILE)
+    count = len(words.words)
+
+    def choices(ids):
+        return {2 + (len(ids) * 3 + k) % (count - 2): p for k, p in enumerate((0.5, 0.3, 0.2))}
+
+    params = BeamSearchParams(beam_width=3, max_tokens=6)
+    return views.bundle(views.beams([searched(words, choices, params, prompt=HOSTILE)]))
 
 
 def foreign(data: object) -> dict:

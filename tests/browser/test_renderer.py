@@ -14,6 +14,7 @@ NOTEBOOK = {
     "hostile": results.hostile(),
     "chat": results.chat(),
     "code": results.code(),
+    "beam": results.beam(),
     "future": results.foreign({"version": 2, "anything": []}),
     "damaged": results.foreign({"version": 1, "outputs": [{"completions": [{"text": 7}]}]}),
 }
@@ -206,6 +207,34 @@ def test_an_update_replaces_what_was_drawn(notebook, show):
     assert result.locator(".nbllm-completion").count() == 1
 
 
+def test_a_beam_search_is_drawn_from_its_html(notebook, show):
+    result = show("beam")
+    assert "nbllm-result" in result.get_attribute("class")
+    assert [row.split("\t")[0] for row in result.locator("tbody tr").all_inner_texts()] == [
+        "#1", "#2", "#3",
+    ]  # fmt: skip
+    assert result.locator("details li b").all_inner_texts() == ["#1", "#2", "#3"]
+    assert "rank" in result.locator("td [title]").first.get_attribute("title")
+    # nobody has trusted this notebook
+    assert result.locator("style, script, img").count() == 0
+    assert "<img src=x onerror" in result.inner_text()
+    assert notebook.evaluate("window.hacked") is None
+
+
+def test_a_trusted_beam_search_has_its_style(notebook, show):
+    trust = """([index, trusted]) => {
+        const notebook = window.jupyterapp.shell.currentWidget.content;
+        notebook.model.cells.get(index).trusted = trusted;
+    }"""
+    index = list(NOTEBOOK).index("beam")
+    notebook.evaluate(trust, [index, True])
+    result = show("beam")
+    result.locator("style").wait_for(state="attached")
+    assert result.locator("script, img").count() == 0
+    assert notebook.evaluate("window.hacked") is None
+    notebook.evaluate(trust, [index, False])
+
+
 @pytest.mark.parametrize(("name", "why"), [("future", "format 2"), ("damaged", "damaged")])
 def test_what_cannot_be_drawn_is_said(show, name, why):
     line, text = show(name).inner_text().split("\n")
@@ -218,7 +247,7 @@ def test_readable_in_every_theme(notebook, show, shots, theme):
     driver.set_theme(notebook, THEMES[theme])
     for token in show("story").locator(".nbllm-token").all():
         assert contrast(token) > 4.5
-    for name in ["story", "several", "hostile", "chat", "code", "future"]:
+    for name in ["story", "several", "hostile", "chat", "code", "beam", "future"]:
         result = show(name)
         if result.locator(".nbllm-token").count():
             result.locator(".nbllm-token").nth(-1 if name != "story" else 6).hover()

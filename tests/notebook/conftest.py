@@ -6,6 +6,7 @@ import types
 from collections.abc import Callable
 
 import pytest
+from beam_outputs import Words, searched
 
 from nbllm.errors import GenerationInterrupted, ModelError, PromptError
 from nbllm.outputs import CompletionOutput, Logprob, RequestMetrics, RequestOutput
@@ -48,6 +49,41 @@ class FakeLLM:
 
     def close(self):
         self.closed = True
+
+    def beam_search(self, prompts, params, use_tqdm=False):
+        self.calls.append((prompts, params))
+        if "" in prompts:
+            raise PromptError("a prompt is empty")
+        done, step = [], 0
+
+        def at_step(number):
+            nonlocal step
+            self.at_step(number)
+            step = number
+
+        for prompt in prompts:
+            words = prompt.split()
+            said = Words("", *(f" {word}" for word in words))
+
+            def choices(ids, words=words):
+                # the next word of the prompt, or the one after that, or the end
+                next_word = 2 + len(ids) % len(words)
+                other = 2 + (len(ids) + 1) % len(words)
+                return {next_word: 0.6, other: 0.3, 0: 0.1} if other != next_word else {other: 1.0}
+
+            its = {"prompt": prompt, "at_step": at_step}
+            try:
+                done.append(searched(said, choices, params, **its))
+            except KeyboardInterrupt:
+                its["at_step"] = lambda number: None
+                rest = prompts[len(done) :]
+                steps = [step, *([0] * (len(rest) - 1))]
+                done += [
+                    searched(said, choices, params, **{**its, "prompt": p}, num_steps=n)
+                    for p, n in zip(rest, steps, strict=True)
+                ]
+                raise GenerationInterrupted(done) from None
+        return done
 
     def stream(self, prompts, params):
         self.calls.append((prompts, params))

@@ -32,6 +32,8 @@ def complete(shell, llm):
         ("%generate --model fa", ["fake"]),
         ("%nbllm unload ", ["fake"]),
         ("%%generate --over pla", ["places"]),
+        ("%%beam out --wi", ["--width"]),
+        ("x = %beam --num", ["--num-beam-groups", "--num-return-sequences"]),
     ],
 )
 def test_completes(shell, complete, text, expected):

@@ -108,6 +108,28 @@ def test_an_interrupted_cell_without_a_name_shows_what_there_is(kernel):
     )
 
 
+def test_an_interrupted_search_keeps_the_best_so_far(kernel):
+    kernel.run("def later():\n    import os, signal, threading\n"
+               "    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()")  # fmt: skip
+    reply, messages = kernel.run(
+        "later()\n%beam out << --width 8 -m 900 --ignore-eos --trace t Once"
+    )
+    assert reply["status"] == "error", reply
+    assert reply["ename"] == "GenerationInterrupted"
+    [error] = [m["content"] for m in messages if m["msg_type"] == "error"]
+    assert len(error["traceback"]) == 1
+    assert kernel.value("(len(out), set(out.finish_reason), set(out.num_tokens) == {t.step.max()})") == (
+        "(8, {'abort'}, True)"
+    )  # fmt: skip
+    assert kernel.value("0 < t.step.max() < 900") == "True"
+    assert kernel.value("nbllm.current().info().num_free_pages == nbllm.current().info().num_pages")
+    reply, messages = kernel.run("%%beam --width 3 -m 4\nthe next cell works")
+    assert reply["status"] == "ok"
+    [result] = [m["content"] for m in messages if m["msg_type"] == "execute_result"]
+    assert set(result["data"]) == {"text/plain", "text/html", "application/vnd.nbllm.v1+json"}
+    assert result["metadata"]["nbllm"]["params"]["beam_width"] == 3
+
+
 def test_updates_are_few_and_in_one_display(kernel):
     code = "%%generate -n 8 --max-tokens 120 --ignore-eos --seed 1\nx"
     reply, messages = kernel.run(code)

@@ -1,14 +1,12 @@
 """What a result looks like: safe, deterministic, readable without a style sheet."""
 
 import json
-from html.parser import HTMLParser
 
 import pytest
+from html_page import HOSTILE, Page
 
 from nbllm import views
 from nbllm.outputs import CompletionOutput, Logprob, RequestMetrics, RequestOutput
-
-HOSTILE = "<script>alert(1)</script>&amp;\x1b[31mred\x1b]8;;http://x\x07\r\b\x00\x9b \u202eevil\u202c שלום"
 
 
 def request(*texts, prompt="p", **changes):
@@ -34,29 +32,6 @@ def request(*texts, prompt="p", **changes):
 
 def bundle(*outputs, **options):
     return views.bundle(views.completions(outputs, **options))
-
-
-class Page(HTMLParser):
-    """The tags, attributes and text of a page; fails on anything left open."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.attributes, self.text, self.open = [], [], "", []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.attributes += attributes
-        self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.text += data
 
 
 LOGPROBS = [

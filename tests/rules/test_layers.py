@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LEAVES = {"errors", "sampling_params", "outputs", "beams", "prompts", "options"}
+FRAMES = ["frames", "compare"]
 ORDER = [
     "kernels",
     "models",
@@ -21,7 +22,7 @@ ORDER = [
 ]
 TORCH = {"torch", "triton", "safetensors"}
 NOTEBOOK = {"IPython", "ipywidgets", "anywidget", "ipykernel"}
-NO_TORCH = {*LEAVES, "frames", *ORDER[ORDER.index("resident") :]}
+NO_TORCH = {*LEAVES, *FRAMES, *ORDER[ORDER.index("resident") :]}
 MAY_USE_IPYTHON = {"widgets", "notebook"}
 EXCEPTIONS = {("nbllm/outputs.py", "frames")}  # RequestOutput.to_frame, inside the method
 
@@ -45,10 +46,10 @@ def layer_of(module: str) -> str | None:
 def allowed(layer: str) -> set[str]:
     if layer in LEAVES:
         return LEAVES
-    if layer == "frames":
-        return LEAVES
+    if layer in FRAMES:
+        return LEAVES | set(FRAMES[: FRAMES.index(layer)])
     before = set(ORDER[: ORDER.index(layer)])
-    return LEAVES | before | ({"frames"} if layer in ORDER[ORDER.index("llm") :] else set())
+    return LEAVES | before | (set(FRAMES) if layer in ORDER[ORDER.index("llm") :] else set())
 
 
 def module_of(path: Path) -> str:
@@ -83,7 +84,7 @@ def without_typing(tree: ast.Module) -> ast.Module:
 
 def test_every_file_has_a_layer():
     assert len(FILES) > 25
-    unknown = {layer_of(module_of(p)) for p in FILES} - {*ORDER, *LEAVES, "frames", None}
+    unknown = {layer_of(module_of(p)) for p in FILES} - {*ORDER, *LEAVES, *FRAMES, None}
     assert not unknown
 
 

@@ -19,16 +19,15 @@ export function draw(result: Result): HTMLElement[] {
 }
 
 /** One line that says why nothing is drawn, and the text that every result carries. */
-export function drawUnknown(data: unknown, text: unknown): HTMLElement[] {
+export function drawUnknown(data: unknown, text: string | undefined): HTMLElement[] {
   const version = (data as { version?: unknown } | null)?.version;
   const why =
     version === 1
       ? 'This nbllm result is damaged and cannot be drawn.'
       : `This nbllm result has format ${version}, and the installed nbllm draws format 1: update nbllm.`;
-  const plain = Array.isArray(text) ? text.join('') : text;
-  return typeof plain === 'string'
-    ? [note(why), textElement('div', 'nbllm-text', visible(plain))]
-    : [note(why)];
+  return text === undefined
+    ? [note(why)]
+    : [note(why), textElement('div', 'nbllm-text', visible(text))];
 }
 
 function outputElement(

@@ -37,6 +37,11 @@ export function isResult(data: unknown): data is Result {
   return isObject(data) && data.version === 1 && isArray(data.outputs, isOutput);
 }
 
+/** Whether `data` is a result of this format that has no view of its own: a beam search. */
+export function isDrawnAsHtml(data: unknown): boolean {
+  return isObject(data) && data.version === 1 && data.kind === 'beam';
+}
+
 function isOutput(data: unknown): boolean {
   return isObject(data) && isTextOrNull(data.prompt) && isArray(data.completions, isCompletion);
 }
