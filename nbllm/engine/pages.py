@@ -2,8 +2,10 @@
 
 A full page is a *block*: 64 tokens after a given prefix. Its key is (id of the block before it,
 its tokens), so two equal keys mean equal tokens from the first one on, without trusting a hash.
-A page whose last user leaves keeps its block until the page is needed: the queue of free pages is
-also the least-recently-used order of the prefix cache.
+A page whose last user leaves keeps its block until the page is needed: the end of the queue of free
+pages is also the least-recently-used order of the prefix cache. Pages that hold nothing worth keeping
+come first, those used last before others: they are in the processor's caches, and no new memory is
+touched while there are any.
 
 Page 0 is the null page: padding points to it and it is never handed out.
 """
@@ -37,6 +39,7 @@ class PagePool:
         self.refs = [0] * num_pages
         self.free: OrderedDict[int, None] = OrderedDict.fromkeys(range(1, num_pages))
         self._ids = count(ROOT + 1)  # never used twice: requests remember them
+        self._key_of: dict[int, Key] = {}
         self.forget_blocks()
 
     @property
@@ -44,7 +47,7 @@ class PagePool:
         return len(self.free)
 
     def take(self, count: int) -> list[int]:
-        """`count` free pages, least recently used first; the caller has looked at `num_free`."""
+        """`count` free pages, the least worth keeping first; the caller has looked at `num_free`."""
         taken = []
         for _ in range(count):
             page = next(iter(self.free))
@@ -68,6 +71,7 @@ class PagePool:
             self.refs[page] -= 1
             if self.refs[page] == 0:
                 self.free[page] = None
+                self.free.move_to_end(page, last=page in self._key_of)
 
     def find(
         self, tokens: list[int], most: int | None = None
@@ -102,8 +106,11 @@ class PagePool:
 
     def forget_blocks(self) -> None:
         """Empty the prefix cache; pages in use stay in use."""
+        for page in self._key_of:
+            if page in self.free:
+                self.free.move_to_end(page, last=False)
         self._page_of: dict[Key, int] = {}
-        self._key_of: dict[int, Key] = {}
+        self._key_of = {}
         self._block_of: dict[int, int] = {}
 
     def rebuild(self, held: Iterable[list[int]]) -> None:
