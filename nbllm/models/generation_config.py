@@ -13,6 +13,8 @@ from .load import read_json
 
 FIELDS = {
     "repetition_penalty": "repetition_penalty",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
     "temperature": "temperature",
     "top_k": "top_k",
     "top_p": "top_p",

@@ -6,9 +6,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import VOCAB
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import ByteLevel
 
 from nbllm import LLM, SamplingParams, StructuredOutputsParams
+from nbllm.engine.text import Tokenizer as Own
+from nbllm.engine.text import TokenText
 from nbllm.errors import ParamError
 from nbllm_kernels.gumbel import gumbel
 
@@ -299,3 +303,22 @@ def test_a_processor_that_fails_raises_its_own_error(llm):
 def test_ids_outside_the_vocabulary(llm, changes):
     with pytest.raises(ParamError, match=f"{next(iter(changes))}: 999 is outside the vocabulary"):
         llm.generate("a", SamplingParams(**changes))
+
+
+def test_a_cpu_is_deterministic_anyway(llama):
+    with LLM(llama[0], deterministic=True) as llm:
+        assert llm.generate("a", SamplingParams(seed=1), use_tqdm=False)[0].outputs[0].token_ids
+
+
+@pytest.mark.parametrize("spaces", [True, False])
+def test_spaces_between_special_tokens(spaces):
+    """Without a decoder tokens are joined by spaces: those between special tokens are optional."""
+    backend = Tokenizer(WordLevel({"a": 0, "b": 1, "<s>": 2, "</s>": 3}, unk_token="a"))
+    backend.add_special_tokens(["<s>", "</s>"])
+    text = TokenText(
+        Own(backend, {}), skip_special_tokens=False, spaces_between_special_tokens=spaces
+    )
+    ids = [2, 0, 1, 3, 2, 3, 0]
+    want = "<s> a b </s> <s> </s> a" if spaces else "<s> a b </s><s></s> a"
+    assert text.whole(ids) == want
+    assert text.sofar(ids) == want

@@ -71,6 +71,23 @@ def test_distribution(settings, vocab):
     assert statistic < LIMIT[max(1, len(expected) - 1)]
 
 
+def test_the_completions_of_one_prompt_are_independent_draws(llm, llama):
+    count = 2000
+    params = SamplingParams(n=count, seed=1, max_tokens=1, temperature=1.5, top_k=20)
+    outputs = llm.generate([[104, 101, 108]], params, use_tqdm=False)[0].outputs
+    logits = llama[1](torch.tensor([[104, 101, 108]])).logits[0, -1].detach()
+    p = kept(logits, temperature=1.5, top_k=20)
+    seen = torch.bincount(torch.tensor([o.token_ids[0] for o in outputs]), minlength=len(p))
+    assert (seen[p == 0] == 0).all()
+    common = p * count >= 10
+    expected, observed = p[common] * count, seen[common].double()
+    if rest := float((p[~common] * count).sum()):
+        expected = torch.cat([expected, torch.tensor([rest])])
+        observed = torch.cat([observed, seen[~common].sum()[None].double()])
+    statistic = float(((observed - expected) ** 2 / expected).sum())
+    assert statistic < LIMIT[max(1, len(expected) - 1)]
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.integers(0, 10**6),
