@@ -133,8 +133,8 @@ class Nbllm(Magics):
         """Search for the likeliest continuations of a text.
 
         `%%beam [NAME]` takes the rest of the cell as the prompt, `%beam` the rest of the line; names
-        and `{{ }}` are as in %%generate. The result is the cell's value: `.df` has the sequences,
-        best first, `.trace` every candidate of every step. Nothing is drawn by chance, so of
+        and `{{ }}` are as in %%generate. The result is the cell's value, with NAME too unless --quiet:
+        `.df` has the sequences, best first, `.trace` every candidate of every step. Nothing is drawn by chance, so of
         `%config Nbllm` only max_tokens counts. Interrupted, it keeps the best so far.
         """
         return without_frames(self._beam, self._read(self.beam, line, cell, local_ns))
@@ -170,7 +170,8 @@ class Nbllm(Magics):
         params = layered(defaults, given(call.args, SEARCH))
         keep = partial(self._keep_search, trace, call.out, partial(Found, over=over))
         result = search(llm, params, prompts=texts, quiet=call.args.quiet, keep=keep)
-        return None if call.out else result
+        # a table of sequences says little about a search, so it is shown even if it has a name
+        return None if call.out and call.args.quiet else result
 
     def _keep_search(self, trace: str | None, *args: Any, **made: Any) -> Found:
         result = self._keep(*args, **made)

@@ -31,8 +31,13 @@ def test_without_a_name_the_result_is_the_value(run, llm, shell):
 
 
 @pytest.mark.parametrize("line", ["%%beam out -m 2", "%%beam --out out -m 2", "%%beam out << -m 2"])
-def test_a_name_gets_the_frame_silently(run, llm, shell, capsys, line):
-    assert run(f"{line}\na b c") is None
+def test_a_name_gets_the_frame(run, llm, shell, capsys, line):
+    """The search is shown as well, unless --quiet: a frame does not say how it went."""
+    shown = run(f"{line}\na b c")
+    out = shell.user_ns["out"]
+    assert shown.df.equals(out)
+    capsys.readouterr()
+    assert run(f"{line} --quiet\na b c") is None
     out = shell.user_ns["out"]
     assert out.text[0] == " a b"
     assert capsys.readouterr().out == ""
