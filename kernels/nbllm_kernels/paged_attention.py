@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GRAIN = 16
+GRAIN = 32
 """Tokens that are gathered together: a page's unused end is not copied."""
 
 
