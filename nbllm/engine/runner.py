@@ -177,7 +177,9 @@ def new_cache(
         return torch.zeros(shape, dtype=dtype, device=device)
     # anonymous memory is zero and costs nothing until it is touched; private, since shared memory
     # rarely gets the huge pages that a cache wants, of which a step reads a little in many places
-    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    private = (
+        {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    )
     memory = mmap.mmap(-1, int(np.prod(shape)) * dtype.itemsize, **private)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):
