@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from nbllm_kernels.sample import sample
 
 from .device_rows import DeviceRows
 from .graphs import Graphs, size_of
+from .masks import Mask
 from .pages import pages_for
 from .request import Request
 from .rows import Rows
@@ -39,6 +41,9 @@ AHEAD = 1
 """Steps launched beyond the one that is waited for: the GPU works while the host does."""
 ALIGNED = 16
 """Elements at whose multiples arrays begin in an upload."""
+
+TOKENS, CHUNKS = (16, 32, 64, 128, 192, 256, 384, 512), (1, 8)
+"""Sizes of captured steps of short prompts: tokens in all, and prompts."""
 
 Finish = Callable[[], Samples]
 """Waits for what has been launched."""
@@ -88,6 +93,8 @@ class CudaRunner(Runner):
             torch.zeros(2 * most, dtype=torch.int32, pin_memory=self.on_gpu)
             for _ in range(AHEAD + 2)
         ]
+        self._words = torch.zeros(_Short.SIZE, dtype=torch.int64, device=kv.device)
+        self._idle_words = torch.from_numpy(_Short.idle(self.on_device.idle)).to(kv.device)
         self._launched: deque[Column] = deque()
         self._stream: torch.cuda.Stream | None = None
         self._whole = True  # the last run came to its end
@@ -110,7 +117,7 @@ class CudaRunner(Runner):
             with suppress(RuntimeError):  # a device that has failed holds nothing back either
                 torch.cuda.synchronize(self.device)
         self.graphs.close()
-        del self.on_device, self._idle, self._out, self._outs
+        del self.on_device, self._idle, self._out, self._outs, self._words, self._idle_words
         super().close()
 
     def _begin(self) -> None:
@@ -162,7 +169,11 @@ class CudaRunner(Runner):
         filters = device.filtered(index)
         key = "sampled", size, filters
         self._graph(key, lambda rows: self._sampled(rows, filters), size).replay()
-        device.advance(index)
+        self._launched.append(self._column(index, size))
+
+    def _column(self, index: np.ndarray, size: int) -> Column:
+        """What the step that has just been launched gives."""
+        self.on_device.advance(index)
         out = self._outs[0][: 2 * size].copy_(self._out[: 2 * size], non_blocking=True)
         self._outs.append(self._outs.pop(0))
         done = None
@@ -170,16 +181,17 @@ class CudaRunner(Runner):
             done = torch.cuda.Event()
             done.record()
         placement = self.rows.placement[index]
-        self._launched.append(
-            Column(index=index, placement=placement, out=out.view(2, size), done=done)
-        )
+        return Column(index=index, placement=placement, out=out.view(2, size), done=done)
 
     def _graph(self, key: tuple, function: Callable[[Tensor], Tensor], size: int):
         return self.graphs.get(key, function, self.on_device.index[:size], self._idle[:size])
 
     def _sampled(self, index: Tensor, filters: bool) -> Tensor:
         """A whole step of the rows `index` [size] of the device."""
-        hidden = self._hidden(index)
+        return self._append(self._hidden(index), index, filters)
+
+    def _append(self, hidden: Tensor, index: Tensor, filters: bool) -> Tensor:
+        """Sample a token for each of the rows `index`, and append it to them on the device."""
         tokens, logprobs = self._draw(self.model.compute_logits(hidden), index, filters)
         tokens = advance(self.on_device.state, index, tokens)
         out = self._out[: 2 * len(index)].view(2, -1)
@@ -214,18 +226,23 @@ class CudaRunner(Runner):
         self._launched.clear()
         index, size = plan.rows, size_of(len(plan.rows))
         self.on_device.follow(index, 0, size)
+        mask = self._begin_mask(plan.decoding, index)
         hidden = self._graph(("hidden", size), self._hidden, size).replay()[: len(index)]
-        return lambda: self._sample(hidden, index, plan.decoding)
+        return lambda: self._sample(hidden, index, plan.decoding, mask)
 
-    def _sample(self, hidden: Tensor, index: np.ndarray, requests: list[Request]) -> Samples:
+    def _sample(
+        self, hidden: Tensor, index: np.ndarray, requests: list[Request], mask: Mask | None
+    ) -> Samples:
         """By the sampler of all devices."""
-        mask = self._begin_mask(requests, index)
         return self.sampler.sample(self.model.compute_logits(hidden), index, requests, mask)
 
     def _prompts(self, plan: Plan) -> Finish:
         requests = plan.completing
         index = np.array([r.row for r in requests], np.int64)
+        if _Short.fits(plan) and self._plain(index):
+            return self._short_prompts(plan, index)
         batch, rows = self._packed(plan, index)
+        mask = self._begin_mask(requests, index)
         hidden = self.model.forward(batch)
         mine, rest = hidden[: len(index)], hidden[len(index) :]
         if self._plain(index):
@@ -241,11 +258,52 @@ class CudaRunner(Runner):
                     tokens=tokens.cpu().numpy(), logprobs=logprobs.cpu().numpy(), tops={}
                 )
             else:
-                found = self._sample(mine, index, requests)
+                found = self._sample(mine, index, requests, mask)
             found.scores = self._scores(plan, rest)
             return found
 
         return finish
+
+    def _short_prompts(self, plan: Plan, index: np.ndarray) -> Finish:
+        """Launching the layers one by one takes longer than they do: repeat a captured step."""
+        short = _Short.of(plan)
+        words = torch.from_numpy(short.words(plan, self.on_device.idle))
+        self._words.copy_(words, non_blocking=True)
+        self.on_device.follow(index)
+        filters = self.on_device.filtered(index)
+
+        def step(words: Tensor) -> Tensor:
+            return self._prompts_of(words, short, filters)
+
+        key = "prompts", short.tokens, short.chunks, filters
+        self.graphs.get(key, step, self._words, self._idle_words).replay()
+        column = self._column(index, short.chunks)
+        return lambda: column.read(np.arange(len(index)))
+
+    def _prompts_of(self, words: Tensor, short: _Short, filters: bool) -> Tensor:
+        """The prompts in `words`, and their first tokens."""
+        ids, positions, slots, *small = words.split([max(TOKENS)] * 3 + [_Short.PART] * 4)
+        starts, lens, last, rows = small
+        index, pages = rows[: short.chunks].int(), self.on_device.state.pages
+        packed = Packed(
+            q_starts=starts[: short.chunks + 1],
+            pages=pages,
+            kv_lens=lens[: short.chunks],
+            chunk_rows=index,
+        )
+        batch = Batch(
+            ids=ids[: short.tokens],
+            positions=positions[: short.tokens],
+            slots=slots[: short.tokens],
+            kv=self.kv,
+            pages=pages,
+            kv_lens=lens[:0],
+            max_kv_len=0,
+            chunks=[],
+            last=last[: short.chunks],
+            packed=packed,
+        )
+        return self._append(self.model.forward(batch), index, filters)
 
     def _packed(self, plan: Plan, index: np.ndarray) -> tuple[Batch, Tensor]:
         """The plan's chunks, one after the other, and `index`, the rows that are sampled."""
@@ -289,6 +347,60 @@ class CudaRunner(Runner):
             every[stop - size : stop - size + len(a)] = a
         moved = torch.from_numpy(every).to(self.device, non_blocking=True)
         return [t[: len(a)] for t, a in zip(moved.split(sizes), parts, strict=True)]
+
+
+@dataclass(slots=True, frozen=True)
+class _Short:
+    """The size of a captured step of prompts, all of them run to their ends, and its input.
+
+    Words: ids, positions, slots, of every token; starts, cached tokens, last tokens, rows, of every
+    prompt. Tokens beyond the prompts' go to the null page, and nobody attends to them.
+    """
+
+    tokens: int
+    chunks: int
+
+    PART: ClassVar[int] = 16
+    SIZE: ClassVar[int] = 3 * max(TOKENS) + 4 * PART
+
+    @classmethod
+    def fits(cls, plan: Plan) -> bool:
+        """Whether there is such a step for the plan's chunks."""
+        return (
+            len(plan.completing) == len(plan.chunks) <= max(CHUNKS)
+            and sum(stop - start for _, start, stop in plan.chunks) <= max(TOKENS)
+            and not any(r.scoring for r in plan.completing)
+        )
+
+    @classmethod
+    def of(cls, plan: Plan) -> _Short:
+        """The smallest one."""
+        count = sum(stop - start for _, start, stop in plan.chunks)
+        return cls(
+            next(n for n in TOKENS if n >= count), next(n for n in CHUNKS if n >= len(plan.chunks))
+        )
+
+    @classmethod
+    def idle(cls, row: int) -> np.ndarray:
+        """No prompts; `row` is the idle one."""
+        words = np.zeros(cls.SIZE, np.int64)
+        words[-cls.PART :] = row
+        return words
+
+    def words(self, plan: Plan, idle: int) -> np.ndarray:
+        """The input that the plan's chunks make."""
+        words, most = self.idle(idle), max(TOKENS)
+        ids, positions, slots = words[: 3 * most].reshape(3, most)
+        starts, lens, last, rows = words[3 * most :].reshape(4, self.PART)
+        at = 0
+        for i, (request, start, stop) in enumerate(plan.chunks):
+            new, end = np.arange(start, stop), at + stop - start
+            table = np.array(request.pages[: pages_for(stop)])
+            ids[at:end], positions[at:end] = request.tokens[start:stop], new
+            slots[at:end] = table[new // PAGE_SIZE] * PAGE_SIZE + new % PAGE_SIZE
+            lens[i], last[i], rows[i], at = stop, end - 1, request.row, end
+            starts[i + 1 :] = at
+        return words
 
 
 def _wide(plan: Plan) -> int:

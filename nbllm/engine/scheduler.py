@@ -143,6 +143,10 @@ class Scheduler:
         self.waiting, self.prefilling, self.parked = [], [], []
         self.rows.clear()
         live = list(live)
+        for request in live:
+            # interrupted between its first token and decoding, where that needs another page
+            if not request.decoding and pages_for(len(request.tokens)) > len(request.pages):
+                request.release()
         self.pages.rebuild(r.held_pages for r in live)
         for request in sorted(live, key=lambda r: r.order):
             if not request.pages:

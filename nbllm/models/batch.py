@@ -45,6 +45,7 @@ class Packed:
     q_starts: Tensor | None = None  # [C + 1] where each chunk begins, among the tokens after B
     pages: Tensor | None = None  # [C, M] page tables, padded with the null page 0
     kv_lens: Tensor | None = None  # [C] tokens in the cache once these are written
+    chunk_rows: Tensor | None = None  # [C] which of `pages` each chunk has; None: its own number
 
 
 @dataclass(slots=True, kw_only=True)

@@ -44,7 +44,8 @@ def attend(q: Tensor, batch: Batch, layer: int, scale: float) -> Tensor:
     count = len(batch.kv_lens)
     if packed.q_starts is None:
         return _decode(q, batch, packed, layer, scale, torch.empty_like(q))
-    out = torch.empty_like(q)
+    # padding of a captured step attends to nothing, and must not carry NaN to the null page
+    out = torch.empty_like(q) if packed.chunk_rows is None else torch.zeros_like(q)
     if count:
         _decode(q[:count], batch, packed, layer, scale, out[:count])
     _prefill(q[count:], batch, packed, layer, scale, out[count:])
@@ -68,4 +69,5 @@ def _prefill(
     assert pages is not None
     assert lens is not None
     work = batch.once("prefill work", lambda: work_for_prefill(starts, len(q), batch.kv))
-    return prefill_attention(q, batch.kv, layer, pages, starts, lens, scale, work=work, out=out)
+    where = q, batch.kv, layer, pages, starts, lens, scale
+    return prefill_attention(*where, work=work, rows=packed.chunk_rows, out=out)

@@ -23,7 +23,7 @@ GPU = pytest.param("cuda", marks=pytest.mark.gpu)
 
 
 @pytest.fixture(params=["cpu", GPU])
-def device(request, monkeypatch):
+def where(request):
     """Where the runner under test is."""
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
@@ -31,14 +31,14 @@ def device(request, monkeypatch):
 
 
 @pytest.fixture
-def open_llm(device, monkeypatch):
+def open_llm(where, monkeypatch):
     """f(folder, **options) -> an `LLM` with the runner of a GPU."""
 
     def make(folder, **options) -> LLM:
         with monkeypatch.context() as patch:
-            if device == "cpu":
+            if where == "cpu":
                 patch.setattr(build, "has_kernels", lambda kv: True)
-            llm = LLM(folder, device=device, **options)
+            llm = LLM(folder, device=where, **options)
         assert isinstance(llm.engine.runner, CudaRunner)
         return llm
 
@@ -112,12 +112,12 @@ def test_plain_rows_run_ahead_and_special_ones_do_not(llama, open_llm):
         assert not any(ahead[:7])
 
 
-def test_rows_grow_long_after_their_step_was_captured(tmp_path, device, open_llm):
+def test_rows_grow_long_after_their_step_was_captured(tmp_path, where, open_llm):
     """Nothing about a length may be part of a captured step."""
     folder = tmp_path / "long"
     folder.mkdir()
     write_model("llama", folder, max_position_embeddings=LONG)
-    count = 2500 if device == "cuda" else 300
+    count = 2500 if where == "cuda" else 300
     short = [SamplingParams(temperature=0, max_tokens=4, ignore_eos=True)] * 2
     long = [SamplingParams(temperature=0, max_tokens=count, ignore_eos=True)] * 2
     many = [[1] * 100, [2, 3]]
@@ -126,6 +126,7 @@ def test_rows_grow_long_after_their_step_was_captured(tmp_path, device, open_llm
     with open_llm(folder) as llm:
         llm.generate(many, short, use_tqdm=False)
         captured = set(llm.engine.runner.graphs._made)
+        llm.reset_prefix_cache()
         assert tokens(llm.generate(many, long, use_tqdm=False)) == want
         assert set(llm.engine.runner.graphs._made) == captured
 
