@@ -13,6 +13,31 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ALLOWED_SKIPS = Path(__file__).parents[1] / ".ci" / "allowed-skips"
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device",
+        help='what device="auto" means: cpu, cuda, cuda:1, or twin, a CPU with the runner of a GPU',
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def device(request):
+    """The tests' models are on --device, unless they say where."""
+    if (name := request.config.getoption("device")) is None:
+        yield
+        return
+    from nbllm import llm
+    from nbllm.engine import build
+
+    pick = llm.pick_device
+    with pytest.MonkeyPatch.context() as patch:
+        where = "cpu" if name == "twin" else name
+        patch.setattr(llm, "pick_device", lambda d: pick(where if d == "auto" else d))
+        if name == "twin":
+            patch.setattr(build, "has_kernels", lambda kv: True)
+        yield
+
+
 def pytest_sessionfinish(session, exitstatus):
     """On CI a skipped test fails the run, unless its reason is listed: a silent skip tests nothing."""
     if not os.environ.get("CI") or exitstatus != pytest.ExitCode.OK:

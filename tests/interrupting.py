@@ -6,6 +6,9 @@ from nbllm.engine import (
     beam,
     beam_select,
     beam_stops,
+    cuda_runner,
+    device_rows,
+    graphs,
     logits,
     masks,
     matcher,
@@ -25,6 +28,7 @@ from nbllm.engine import engine as engine_module
 MODULES = (
     *(engine_module, scheduler, pages, rows, request, runner, logits, sampler, stats, stops),
     *(masks, matcher),
+    *(cuda_runner, device_rows, graphs),
     *(beam, beam_select, beam_stops, search, waves),
 )
 FILES = {m.__file__ for m in MODULES}

@@ -74,8 +74,8 @@ class State:
         )
         return Batch(
             ids=self.tokens.flatten(),
-            positions=position.flatten(),
-            slots=self.slots[:, self.step].flatten(),
+            positions=position.flatten().contiguous(),
+            slots=self.slots[:, self.step].flatten().contiguous(),
             kv=kv,
             pages=none[:, None],
             kv_lens=none,

@@ -11,7 +11,9 @@ from nbllm.errors import OutOfMemoryError, ParamError
 from nbllm.models.batch import PAGE_SIZE
 from nbllm.models.config import ModelConfig
 from nbllm.models.load import DTYPES
+from nbllm_kernels._triton import use_triton
 
+from .cuda_runner import AHEAD, CudaRunner
 from .engine import Engine
 from .pages import PagePool, pages_for
 from .rows import Rows
@@ -85,9 +87,14 @@ def new_engine(
     )
     budget = limits.max_num_batched_tokens or (2048 if device.type == "cpu" else 16384)
     kv = new_cache(num_pages, config, dtype, device)
-    scheduler = Scheduler(pages, rows, max(budget, limits.max_num_seqs))
+    kind, ahead = (CudaRunner, AHEAD) if has_kernels(kv) else (Runner, 0)
+    scheduler = Scheduler(pages, rows, max(budget, limits.max_num_seqs), ahead)
     sampler = Sampler(rows, device, processed=processed_logprobs)
-    return Engine(Runner(model, config, rows, kv, sampler), scheduler), max_len
+    return Engine(kind(model, config, rows, kv, sampler), scheduler), max_len
+
+
+has_kernels = use_triton
+"""Whether the runner of a GPU runs beside this cache."""
 
 
 def _kv_bytes(device: torch.device, limits: Limits) -> int:

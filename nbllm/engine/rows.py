@@ -44,6 +44,7 @@ class Rows:
         self.placement = np.zeros(max_rows, np.int64)  # a new number whenever a row is filled
         self._placements = count(1)
         self.constrained = np.zeros(max_rows, bool)  # by a grammar
+        self.special = np.zeros(max_rows, bool)  # any of these, or more log-probabilities wanted
         self.clear()
 
     def clear(self) -> None:
@@ -69,6 +70,9 @@ class Rows:
         self.scripted[row] = bool(request.bad_words or params.logits_processors)
         self.placement[row] = next(self._placements)
         self.constrained[row] = request.matcher is not None
+        asks = params.logprobs is not None or request.wanted_ids is not None
+        of_these = self.penalized, self.biased, self.scripted, self.constrained
+        self.special[row] = asks or any(flags[row] for flags in of_these)
         request.row = row
         self.pages[row, : len(request.pages)] = request.pages
         self.pages[row, len(request.pages) :] = 0
@@ -102,9 +106,10 @@ class Rows:
             ended |= ids[rows] == tokens
         return ended.nonzero()[0]
 
-    def full(self) -> list[Request]:
-        """Decoding requests whose newest token has no page yet."""
-        short = self.length[self.active] > self.capacity[self.active]
+    def full(self, ahead: int = 0) -> list[Request]:
+        """Decoding requests whose newest token has no page yet, or will have none `ahead` tokens on."""
+        newest = np.minimum(self.length + ahead, self.limit - 1)[self.active]
+        short = newest > self.capacity[self.active]
         return [self.decoding[i] for i in np.flatnonzero(short)]
 
     def _set_stop_ids(self, row: int, ids: list[int]) -> None:

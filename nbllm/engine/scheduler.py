@@ -70,8 +70,9 @@ class Plan:
 class Scheduler:
     """Decides; owns the pages and the rows. Waiting and running are views of the requests given to it."""
 
-    def __init__(self, pages: PagePool, rows: Rows, max_tokens: int):
+    def __init__(self, pages: PagePool, rows: Rows, max_tokens: int, ahead: int = 0):
         self.pages, self.rows, self.max_tokens = pages, rows, max_tokens
+        self.ahead = ahead  # tokens for which there should be a page before they are due
         self.waiting: list[tuple[int, float, str, Request]] = []  # a heap
         self.prefilling: list[Request] = []
         self.parked: list[Request] = []  # their prompts are cached, and beams continue them
@@ -87,6 +88,9 @@ class Scheduler:
         """Give pages and rows to the requests of the next step."""
         for request in self.rows.full():
             if request.row != NO_ROW:  # not preempted for an older one of this loop
+                self._grow(request)
+        for request in self.rows.full(self.ahead) if self.ahead else ():
+            if self.pages.num_free:
                 self._grow(request)
         budget = self.max_tokens - len(self.rows.decoding)
         self._admit(budget - sum(r.num_missing for r in self.prefilling))
@@ -139,6 +143,10 @@ class Scheduler:
         self.waiting, self.prefilling, self.parked = [], [], []
         self.rows.clear()
         live = list(live)
+        for request in live:
+            # interrupted between its first token and decoding, where that needs another page
+            if not request.decoding and pages_for(len(request.tokens)) > len(request.pages):
+                request.release()
         self.pages.rebuild(r.held_pages for r in live)
         for request in sorted(live, key=lambda r: r.order):
             if not request.pages:

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from nbllm_kernels._triton import use_triton
+
 T = TypeVar("T")
 
 PAGE_SIZE = 64
@@ -33,6 +35,20 @@ class Beams:
 
 
 @dataclass(slots=True, kw_only=True)
+class Packed:
+    """Page tables as a GPU's kernels read them: of rows by number, of C chunks one after the other.
+
+    Nothing of it is known to the host, so a batch without chunks can be captured.
+    """
+
+    rows: Tensor | None = None  # [B] which of `Batch.pages` each decoding request has
+    q_starts: Tensor | None = None  # [C + 1] where each chunk begins, among the tokens after B
+    pages: Tensor | None = None  # [C, M] page tables, padded with the null page 0
+    kv_lens: Tensor | None = None  # [C] tokens in the cache once these are written
+    chunk_rows: Tensor | None = None  # [C] which of `pages` each chunk has; None: its own number
+
+
+@dataclass(slots=True, kw_only=True)
 class Batch:
     """T new tokens: first one each of B decoding requests, then those of the chunks."""
 
@@ -46,7 +62,13 @@ class Batch:
     chunks: list[Chunk]
     last: Tensor | None  # [R] which tokens need logits; None: all of them
     beams: Beams | None = None  # set: the T = G * W tokens are beams', and nothing else is there
+    packed: Packed | None = None  # set: instead of `chunks`, and there is no `max_kv_len`
     shared: dict[Hashable, Any] = field(default_factory=dict)
+
+    @property
+    def fused(self) -> bool:
+        """Whether one launch goes from a layer's projection to its queries and the cache."""
+        return self.packed is not None or use_triton(self.kv)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What every layer needs alike: made by the first one that asks."""

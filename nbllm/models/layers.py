@@ -17,6 +17,7 @@ from nbllm_kernels.paged_attention import (
 )
 from nbllm_kernels.rms_norm import add_rms_norm, rms_norm
 
+from . import fused
 from .batch import Batch, Beams, Chunk
 
 
@@ -90,6 +91,8 @@ class PagedAttention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> Tensor:
         """q [T, H, D], k and v [T, K, D] -> [T, H * D]."""
+        if batch.fused:
+            return self.fused(torch.cat((q, k, v), 1).flatten(1), batch, q.shape[1])
         slots = batch.once("slots", lambda: slot_rows(batch.kv, batch.slots))
         write_kv(batch.kv, k, v, slots[self.layer])
         if batch.beams is not None:
@@ -103,6 +106,23 @@ class PagedAttention(nn.Module):
             new = self.prefill(q[chunk.tokens], chunk, batch)
             out.index_copy_(0, chunk.tokens.flatten(), new.flatten(0, 1))
         return out.flatten(1)
+
+    def fused(
+        self,
+        qkv: Tensor,
+        batch: Batch,
+        num_heads: int,
+        cos_sin: Tensor | None = None,
+        norms: tuple[RMSNorm, RMSNorm] | None = None,
+    ) -> Tensor:
+        """qkv [T, (H + 2 K) * D] of a `batch.fused` -> [T, H * D].
+
+        cos_sin: `rope_table`, if queries and keys are rotated; norms: of their heads, if any.
+        """
+        q = fused.write(qkv, batch, self.layer, num_heads, cos_sin, norms)
+        if batch.beams is not None:
+            return self.beams(q, batch.beams, batch).flatten(1)
+        return fused.attend(q, batch, self.layer, self.scale).flatten(1)
 
     def decode(self, q: Tensor, batch: Batch) -> Tensor:
         kv, longest = batch.kv, batch.max_kv_len

@@ -23,7 +23,15 @@ class SelfAttention(nn.Module):
         self.o_proj = Linear(c.num_heads * c.head_dim, c.hidden_size, bias)
         self.attend = PagedAttention(layer, c.head_dim)
 
+    @property
+    def norms(self) -> tuple[RMSNorm, RMSNorm] | None:
+        """Those of the heads of q and k, where there are any."""
+        return None
+
     def forward(self, x: Tensor, cos_sin: Tensor, batch: Batch) -> Tensor:
+        if batch.fused:
+            qkv = self.qkv_proj(x)
+            return self.o_proj(self.attend.fused(qkv, batch, self.num_heads, cos_sin, self.norms))
         qk, v = self.qk_v(x)
         q, k = rope(qk, cos_sin).tensor_split((self.num_heads,), 1)
         return self.o_proj(self.attend(q, k, v, batch))
@@ -78,7 +86,7 @@ class Decoder(nn.Module):
         self.register_buffer("cos_sin", cos_sin, persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:  # [R, hidden]
-        cos_sin = self.cos_sin[batch.positions]
+        cos_sin = self.cos_sin if batch.fused else self.cos_sin[batch.positions]
         x, residual = self.embed_tokens(batch.ids), None
         for layer in self.layers:
             x, residual = layer(x, residual, cos_sin, batch)

@@ -25,6 +25,8 @@ class SelfAttention(nn.Module):
         self.attend = PagedAttention(layer, c.head_dim)
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        if batch.fused:
+            return self.out_proj(self.attend.fused(self.qkv_proj(x), batch, self.num_heads))
         q, k, v = self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1)).unbind(1)  # [T, H, D]
         return self.out_proj(self.attend(q, k, v, batch))
 

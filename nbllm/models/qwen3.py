@@ -15,7 +15,13 @@ class SelfAttention(llama.SelfAttention):
         super().__init__(c, layer)
         self.q_norm, self.k_norm = RMSNorm(c.head_dim, c.norm_eps), RMSNorm(c.head_dim, c.norm_eps)
 
+    @property
+    def norms(self) -> tuple[RMSNorm, RMSNorm]:
+        return self.q_norm, self.k_norm
+
     def forward(self, x: Tensor, cos_sin: Tensor, batch: Batch) -> Tensor:
+        if batch.fused:
+            return super().forward(x, cos_sin, batch)
         qk, v = self.qk_v(x)
         q, k = qk.tensor_split((self.num_heads,), 1)
         q, k = rope(self.q_norm(q), cos_sin), rope(self.k_norm(k), cos_sin)

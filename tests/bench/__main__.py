@@ -4,15 +4,14 @@ import argparse
 import csv
 import platform
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import torch
 
 import nbllm
 
-from . import beam, cpu, host, structured
-
-BENCHMARKS = {"host": host.run, "cpu": cpu.run, "beam": beam.run, "structured": structured.run}
+BENCHMARKS = ("host", "cpu", "beam", "structured", "gpu")
 RESULTS = Path(__file__).with_name("results.csv")
 COLUMNS = ["benchmark", "case", "figure", "unit", "machine", "torch", "nbllm", "commit"]
 
@@ -24,19 +23,27 @@ def commit() -> str:
     return out.stdout.strip() or "unknown"
 
 
+def triton() -> str:
+    from triton import __version__
+
+    return __version__
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--keep", action="store_true", help="append the figures to results.csv")
+    parser.add_argument("--model", default="opt-125m", help="gpu: the shape of which model")
     args = parser.parse_args()
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
+    if torch.cuda.is_available():
+        machine = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, Triton {triton()}"
     where = (machine, torch.__version__, nbllm.__version__, commit())
-    rows = [
-        (args.name, case, f"{figure:.4g}", unit, *where)
-        for case, figure, unit in BENCHMARKS[args.name]()
-    ]
-    for row in rows:
-        print(f"{row[1]:<44} {row[2]:>10} {row[3]}")
+    model = [args.model] if args.name == "gpu" else []
+    rows = []
+    for case, figure, unit in import_module(f"{__package__}.{args.name}").run(*model):
+        rows.append((args.name, case, f"{figure:.4g}", unit, *where))
+        print(f"{case:<44} {figure:>10.4g} {unit}", flush=True)
     if args.keep:
         new = not RESULTS.exists()
         with RESULTS.open("a", newline="") as file:

@@ -259,6 +259,11 @@ def test_a_gpu_gives_the_same(ascii_llm):
 
 def test_masks_are_made_beside_the_forward_pass(ascii_llm, monkeypatch):
     """Each waits for the other here: a mask made before the model runs, or after, would never come."""
+    with LLM(ascii_llm.info().path, device="cpu") as llm:
+        check_masks_beside(llm, monkeypatch)
+
+
+def check_masks_beside(ascii_llm, monkeypatch):
     inner, engine = ascii_llm.engine.runner.model.forward, ascii_llm.engine
     begun, done, steps = threading.Semaphore(0), threading.Semaphore(0), []
 
@@ -282,7 +287,7 @@ def test_masks_are_made_beside_the_forward_pass(ascii_llm, monkeypatch):
 
 def test_the_worker_is_made_on_first_use_and_ends(llama):
     before = threading.active_count()
-    with LLM(llama[0]) as llm:
+    with LLM(llama[0], device="cpu") as llm:
         llm.generate("a", SamplingParams(max_tokens=3), use_tqdm=False)
         assert threading.active_count() == before
         llm.generate("a", params("a{9}"), use_tqdm=False)

@@ -145,3 +145,25 @@ def test_two_threads_share_a_step(llm, reference):
     for t in threads:
         t.join(30)
     assert results == {i: reference(p, 6) for i, p in enumerate(many)}
+
+
+def test_a_first_token_that_needs_another_page_outlives_an_interrupt(llm, reference, monkeypatch):
+    """The prompt fills its page; with its first token it has to be computed again, and is longer."""
+    prompt, scheduler = [5] * 64, llm.engine.scheduler
+
+    def interrupted(request):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scheduler, "decode", interrupted)
+    [job] = llm._jobs(as_prompts([prompt]), [GREEDY])
+    [request] = job.requests
+    llm.engine.add(request)
+    with pytest.raises(KeyboardInterrupt):
+        llm.engine.step()
+    assert (request.num_output, request.decoding) == (1, False)
+    while not request.finished:
+        llm.engine.step()
+    assert request.error is None
+    assert request.output_ids == reference(prompt, GREEDY.max_tokens)
+    assert llm.info().num_free_pages == llm.info().num_pages

@@ -85,7 +85,7 @@ def plain(w: dict[str, Tensor], ids: list[int]) -> int:
 def test_it_generates(folder):
     where, weights = folder
     prompts = [[5] * 70, [9, 8, 7], [5] * 70 + [1]]
-    with LLM(where) as llm:
+    with LLM(where, dtype="float32") as llm:
         assert isinstance(llm.engine.runner.model, TextGenerationModel)
         outputs = llm.generate(prompts, GREEDY, use_tqdm=False)
         assert llm.info().architecture == "OneLayer"

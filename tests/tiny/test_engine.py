@@ -17,7 +17,7 @@ PROMPTS = [
 
 @pytest.fixture(scope="module")
 def llm(folder):
-    with LLM(folder) as llm:
+    with LLM(folder, dtype="float32") as llm:
         yield llm
 
 

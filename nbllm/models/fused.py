@@ -1,0 +1,73 @@
+"""Attention by kernels: from a layer's projection to its output in two launches, or three.
+
+On a GPU nothing here asks for a length: work lists are made on the device, once a step, for all
+layers. Elsewhere the same functions run as their references. Shapes as in layers.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from nbllm_kernels.decode_attention import decode_attention, work_for_decode
+from nbllm_kernels.prefill_attention import prefill_attention, work_for_prefill
+from nbllm_kernels.qkv_rope import qkv_rope
+
+from .batch import Batch, Packed
+
+if TYPE_CHECKING:
+    from .layers import RMSNorm
+
+
+def write(
+    qkv: Tensor,
+    batch: Batch,
+    layer: int,
+    num_heads: int,
+    cos_sin: Tensor | None,
+    norms: tuple[RMSNorm, RMSNorm] | None,
+) -> Tensor:
+    """Queries [T, H, D]; keys and values go to their slots. See `PagedAttention.fused`."""
+    where = batch.positions, batch.slots, cos_sin, batch.kv, layer, num_heads
+    if norms is None:
+        return qkv_rope(qkv, *where)
+    of_q, of_k = norms
+    return qkv_rope(qkv, *where, of_q.weight, of_k.weight, of_q.eps)
+
+
+def attend(q: Tensor, batch: Batch, layer: int, scale: float) -> Tensor:
+    """One token each of the decoding requests, then the chunks: q [T, H, D] -> [T, H, D]."""
+    packed = batch.packed
+    assert packed is not None, "a batch of a GPU is packed, or one of beams"
+    count = len(batch.kv_lens)
+    if packed.q_starts is None:
+        return _decode(q, batch, packed, layer, scale, torch.empty_like(q))
+    # padding of a captured step attends to nothing, and must not carry NaN to the null page
+    out = torch.empty_like(q) if packed.chunk_rows is None else torch.zeros_like(q)
+    if count:
+        _decode(q[:count], batch, packed, layer, scale, out[:count])
+    _prefill(q[count:], batch, packed, layer, scale, out[count:])
+    return out
+
+
+def _decode(
+    q: Tensor, batch: Batch, packed: Packed, layer: int, scale: float, out: Tensor
+) -> Tensor:
+    lens = batch.kv_lens
+    work = batch.once("decode work", lambda: work_for_decode(lens, batch.kv))
+    where = q, batch.kv, layer, batch.pages, lens, scale
+    return decode_attention(*where, work=work, rows=packed.rows, out=out)
+
+
+def _prefill(
+    q: Tensor, batch: Batch, packed: Packed, layer: int, scale: float, out: Tensor
+) -> Tensor:
+    starts, pages, lens = packed.q_starts, packed.pages, packed.kv_lens
+    assert starts is not None
+    assert pages is not None
+    assert lens is not None
+    work = batch.once("prefill work", lambda: work_for_prefill(starts, len(q), batch.kv))
+    where = q, batch.kv, layer, pages, starts, lens, scale
+    return prefill_attention(*where, work=work, rows=packed.chunk_rows, out=out)
