@@ -65,7 +65,8 @@ class LLM:
     max_logprobs: largest `logprobs` that a request may ask for; −1: no limit.
     hf_overrides: a dictionary laid over config.json.
     device: "auto", "cpu", "cuda" or "cuda:1".
-    deterministic: compute every row the same way whatever the batch; a CPU in float32 always does.
+    deterministic: the same tokens whatever shares the batch; on a CPU, in float32, nothing has to be
+        done for it.
     logprobs_mode: "raw_logprobs" (of the model's logits), or "processed_logprobs" (after penalties,
         masks, temperature and filters).
 
