@@ -54,7 +54,8 @@ class LLM:
     max_model_len: tokens a sequence may have, prompt included; default: the model's context.
     max_num_seqs, max_num_batched_tokens: sequences, and tokens, that one step computes at most.
     kv_cache_memory_bytes: bound of the KV cache; default 1 GiB, on a GPU within
-        gpu_memory_utilization of the card.
+        gpu_memory_utilization of the card. A CPU may take half as much again for copies of the
+        rows that decode.
     enable_prefix_caching: keep the pages of finished requests for prompts that begin the same.
     seed: makes the seeds that requests without one draw, and dummy weights, repeatable.
     load_format: "auto" (safetensors) or "dummy" (random weights).

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import cast
 
 import numpy as np
@@ -17,8 +15,10 @@ from nbllm.models.config import ModelConfig
 from nbllm.models.interface import TextGenerationModel
 
 from .masks import Mask, Masks
+from .memory import private
 from .pages import pages_for
 from .request import Request
+from .row_cache import RowCache
 from .rows import Rows
 from .sampler import Sampler, Samples, Scores, score
 from .scheduler import Plan
@@ -45,13 +45,19 @@ class Runner:
         self.model: TextGenerationModel = cast(TextGenerationModel, model)
         self.config, self.rows, self.kv, self.sampler = config, rows, kv, sampler
         self.masks = Masks(kv.device)
+        # half precision would round between the two products
+        side_by_side = kv.device.type == "cpu" and kv.dtype == torch.float32
+        self.row_cache = RowCache(kv, rows, kv.nbytes // 2) if side_by_side else None
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> Samples | None:
         """Run the plan's tokens; None when no request got to its last one and none wants scores."""
         requests, index, num_sampled = plan.sampled, plan.sampled_rows, len(plan.sampled)
         mask = self._begin_mask(requests, index)  # the worker fills it while the model computes
-        hidden = self.model.forward(self._batch(plan))
+        batch = self._batch(plan)
+        hidden = self.model.forward(batch)
+        if batch.side is not None and self.row_cache is not None:
+            self.row_cache.written(len(plan.rows))
         scores = self._scores(plan, hidden[num_sampled:])
         if not num_sampled:
             nothing = np.zeros(0)
@@ -68,7 +74,7 @@ class Runner:
     def close(self) -> None:
         """Let go of every tensor and thread."""
         self.masks.close()
-        del self.model, self.kv, self.sampler
+        del self.model, self.kv, self.sampler, self.row_cache
 
     def _scores(self, plan: Plan, hidden: Tensor) -> list[Scores]:
         """What the prompts of the plan's chunks are worth, from the states before their tokens."""
@@ -101,13 +107,17 @@ class Runner:
         return self.masks.begin(at, *zip(*chosen, strict=True)) if chosen else None
 
     def _batch(self, plan: Plan) -> Batch:
-        rows, lengths = self.rows, self.rows.length[plan.rows]
+        rows, order = self.rows, self._arrange(plan.rows)
+        index = plan.rows if order is None else plan.rows[order]
+        lengths = rows.length[index]
         longest = int(lengths.max(initial=0))
-        pages = rows.pages[plan.rows, : pages_for(longest)]
-        ids, positions = [rows.last[plan.rows]], [lengths - 1]
-        newest = rows.pages[plan.rows, (lengths - 1) // PAGE_SIZE]
+        pages = rows.pages[index, : pages_for(longest)]
+        ids, positions = [rows.last[index]], [lengths - 1]
+        newest = rows.pages[index, (lengths - 1) // PAGE_SIZE]
         slots = [_slots(newest, lengths - 1)]
-        last, scored, at, parts = list(range(len(lengths))), [], len(lengths), []
+        # logits are in the order of the plan
+        last = list(range(len(index))) if order is None else np.argsort(order).tolist()
+        scored, at, parts = [], len(index), []
         for request, start, stop in plan.chunks:
             new = np.arange(start, stop)
             table = np.array(request.pages[: pages_for(stop)])
@@ -127,8 +137,13 @@ class Runner:
             kv_lens=self._put(lengths),
             max_kv_len=longest,
             chunks=[self._chunk(group) for group in _alike(parts)],
-            last=None if len(last) == at else self._put(np.array(last + scored, np.int64)),
+            last=None if last == list(range(at)) else self._put(np.array(last + scored, np.int64)),
+            side=None if order is None or self.row_cache is None else self.row_cache.side,
         )
+
+    def _arrange(self, index: np.ndarray) -> np.ndarray | None:
+        """The order of the rows `index` in `row_cache`; None where they are read from their pages."""
+        return self.row_cache.arrange(index) if len(index) and self.row_cache is not None else None
 
     def _chunk(self, parts: list[Part]) -> Chunk:
         """Requests side by side, the shorter ones padded."""
@@ -175,13 +190,4 @@ def new_cache(
     shape = (num_pages, config.num_layers, 2, config.num_kv_heads, PAGE_SIZE, config.head_dim)
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
-    # anonymous memory is zero and costs nothing until it is touched; private, since shared memory
-    # rarely gets the huge pages that a cache wants, of which a step reads a little in many places
-    private = (
-        {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-    )
-    memory = mmap.mmap(-1, int(np.prod(shape)) * dtype.itemsize, **private)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    return torch.frombuffer(memory, dtype=dtype).view(shape)
+    return private(shape, dtype)

@@ -63,6 +63,7 @@ class Batch:
     last: Tensor | None  # [R] which tokens need logits; None: all of them
     beams: Beams | None = None  # set: the T = G * W tokens are beams', and nothing else is there
     packed: Packed | None = None  # set: instead of `chunks`, and there is no `max_kv_len`
+    side: Tensor | None = None  # [layers, 2, S, K, L, D] set: the B requests' tokens side by side
     shared: dict[Hashable, Any] = field(default_factory=dict)
 
     @property

@@ -16,6 +16,7 @@ from nbllm_kernels.paged_attention import (
     write_kv,
 )
 from nbllm_kernels.rms_norm import add_rms_norm, rms_norm
+from nbllm_kernels.row_attention import row_attention, side_mask, side_rows
 
 from . import fused
 from .batch import Batch, Beams, Chunk
@@ -98,10 +99,10 @@ class PagedAttention(nn.Module):
         if batch.beams is not None:
             return self.beams(q, batch.beams, batch).flatten(1)
         if not batch.chunks:
-            return self.decode(q, batch).flatten(1)
+            return self.decode(q, k, v, batch).flatten(1)
         out, decoding = torch.empty_like(q), len(batch.kv_lens)
         if decoding:
-            out[:decoding] = self.decode(q[:decoding], batch)
+            out[:decoding] = self.decode(q[:decoding], k[:decoding], v[:decoding], batch)
         for chunk in batch.chunks:
             new = self.prefill(q[chunk.tokens], chunk, batch)
             out.index_copy_(0, chunk.tokens.flatten(), new.flatten(0, 1))
@@ -124,7 +125,16 @@ class PagedAttention(nn.Module):
             return self.beams(q, batch.beams, batch).flatten(1)
         return fused.attend(q, batch, self.layer, self.scale).flatten(1)
 
-    def decode(self, q: Tensor, batch: Batch) -> Tensor:
+    def side_by_side(self, q: Tensor, k: Tensor, v: Tensor, side: Tensor, batch: Batch) -> Tensor:
+        lens, longest = batch.kv_lens, batch.max_kv_len
+        rows = batch.once("side", lambda: side_rows(side, lens - 1))
+        mask = batch.once("side mask", lambda: side_mask(side, lens, longest))
+        write_kv(side, k, v, rows[self.layer])
+        return row_attention(q, side, self.layer, mask, self.scale)
+
+    def decode(self, q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> Tensor:
+        if batch.side is not None:
+            return self.side_by_side(q, k, v, batch.side, batch)
         kv, longest = batch.kv, batch.max_kv_len
         rows = batch.once("rows", lambda: page_rows(kv, batch.pages, longest))
         mask = batch.once("mask", lambda: decode_mask(kv, longest, batch.kv_lens))
