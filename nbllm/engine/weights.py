@@ -1,0 +1,101 @@
+"""The weights of a model, which can leave the GPU for a while.
+
+What leaves is the memory behind the parameters; they themselves, and all views of them, stay as they
+are. They come back at other addresses, so what a captured graph knows of them is void.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor, UntypedStorage, nn
+
+from nbllm.errors import OutOfMemoryError
+
+from .kv_memory import host_bytes, mib
+
+PIECE = 64 << 20
+"""Bytes that are copied at a time."""
+
+
+@dataclass(slots=True)
+class Away:
+    """Memory that a parameter, or several, had."""
+
+    storage: UntypedStorage
+    size: int
+    copy: Tensor | None  # uint8, on the host; None: to be read again
+    unique: bool  # computed, not read
+
+
+class Weights:
+    """Those of `model`; `refill` reads them again. On a CPU they never leave."""
+
+    def __init__(self, model: nn.Module, refill: Callable[[nn.Module], None]):
+        self.model, self.refill = model, refill
+        self._away: list[Away] = []
+
+    def leave(self, *, keep: bool) -> None:
+        """Free their memory; keep: after copying them to the host."""
+        for storage, unique in self._here():
+            copy = _copied(storage) if keep or unique else None
+            self._away.append(Away(storage, storage.nbytes(), copy, unique))
+            storage.resize_(0)
+        for away in self._away:
+            if not (keep or away.unique):
+                away.copy = None
+
+    def come_back(self) -> None:
+        """Undo `leave`. Raises `OutOfMemoryError`; then, or interrupted, all is as before."""
+        try:
+            self._allocate()
+            for away in self._away:
+                if away.copy is not None:
+                    _transfer(_bytes_of(away.storage), away.copy)
+            if any(away.copy is None for away in self._away):
+                self.refill(self.model)
+        except BaseException:
+            for away in self._away:
+                away.storage.resize_(0)
+            raise
+        self._away.clear()
+
+    def _here(self) -> Iterator[tuple[UntypedStorage, bool]]:
+        """Storages on a GPU, each once, and whether what is in them was computed, not read."""
+        seen: set[int] = set()
+        read = ((p, False) for p in self.model.parameters())
+        for tensor, unique in chain(read, ((b, True) for b in self.model.buffers())):
+            storage = tensor.untyped_storage()
+            if tensor.is_cuda and storage.nbytes() and storage.data_ptr() not in seen:
+                seen.add(storage.data_ptr())
+                yield storage, unique
+
+    def _allocate(self) -> None:
+        need = sum(away.size for away in self._away)
+        try:
+            for away in self._away:
+                away.storage.resize_(away.size)
+        except torch.OutOfMemoryError:
+            device = self._away[0].storage.device
+            free, total = torch.cuda.mem_get_info(device)
+            raise OutOfMemoryError(
+                f"waking up needs {mib(need)} for the weights; {mib(free)} of {mib(total)} are free "
+                f"on {device}: free some first"
+            ) from None
+
+
+def _bytes_of(storage: UntypedStorage) -> Tensor:
+    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
+
+
+def _copied(storage: UntypedStorage) -> Tensor:
+    copy = host_bytes(storage.nbytes())
+    _transfer(copy, _bytes_of(storage))
+    return copy
+
+
+def _transfer(to: Tensor, source: Tensor) -> None:
+    to.copy_(source)
