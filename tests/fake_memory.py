@@ -18,6 +18,7 @@ class FakeMapper:
 
     def __init__(self, total: int = 1 << 30):
         self.total, self.others = total, 0
+        self.unused = 0  # what torch keeps of it, and nobody uses
         self.mapped: dict[int, int] = {}  # address -> size
         self.calls = 0
         self.refuse: Callable[[int], bool] = lambda call: False
@@ -31,6 +32,11 @@ class FakeMapper:
 
     def room(self) -> tuple[int, int]:
         return self.total - self.used - self.others, self.total
+
+    def reclaim(self) -> bool:
+        freed, self.unused = self.unused, 0
+        self.others -= freed
+        return freed > 0
 
     def reserve(self, size: int) -> int:
         assert size % self.granularity == 0

@@ -9,6 +9,7 @@ from nbllm.engine import (
     cuda_runner,
     device_rows,
     graphs,
+    host_copy,
     kv_memory,
     logits,
     masks,
@@ -33,7 +34,7 @@ MODULES = (
     *(masks, matcher),
     *(cuda_runner, device_rows, graphs),
     *(beam, beam_select, beam_stops, search, waves),
-    *(kv_memory, sleep, weights),
+    *(host_copy, kv_memory, sleep, weights),
 )
 FILES = {m.__file__ for m in MODULES}
 

@@ -112,6 +112,7 @@ def _kv_bytes(can_map: Mapper | None, limits: Limits) -> tuple[int, int]:
     if can_map is None or limits.kv_cache_memory_bytes is not None:
         bound = limits.kv_cache_memory_bytes or DEFAULT_KV_BYTES
         return bound, bound
+    can_map.reclaim()
     free, total = can_map.room()
     keep = int(total * (1 - limits.gpu_memory_utilization))
     return total - keep, max(0, free - keep)

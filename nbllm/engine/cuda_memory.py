@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 OUT_OF_MEMORY = 2
+MUCH = 64 << 20
+"""Bytes that torch keeps without using them, from which on it is asked to let go."""
 PINNED, ON_DEVICE, READ_WRITE, MAPPING_SUPPORTED = 1, 1, 3, 102
 
 
@@ -29,6 +31,10 @@ class Mapper(Protocol):
 
     def room(self) -> tuple[int, int]:
         """Bytes of the device that are free now, and all of them."""
+        ...
+
+    def reclaim(self) -> bool:
+        """Take back what this process keeps and does not use; whether there was much."""
         ...
 
     def reserve(self, size: int) -> int:
@@ -74,6 +80,13 @@ class CudaMapper:
 
     def room(self) -> tuple[int, int]:
         return torch.cuda.mem_get_info(self.device)
+
+    def reclaim(self) -> bool:
+        # tensors that a user has deleted are still torch's
+        kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        if kept >= MUCH:
+            torch.cuda.empty_cache()
+        return kept >= MUCH
 
     def reserve(self, size: int) -> int:
         address = c_uint64()

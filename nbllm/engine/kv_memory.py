@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import mmap
 import weakref
-from contextlib import suppress
 from ctypes import Array, c_uint64
 from math import gcd, prod
 
@@ -19,6 +18,7 @@ from torch import Tensor
 from nbllm.errors import OutOfMemoryError
 
 from .cuda_memory import Mapper
+from .host_copy import private_memory
 
 CHUNK, SMALL, FEW = 256 << 20, 32 << 20, 64
 """Bytes of a chunk: as much as FEW pages, at least SMALL and at most CHUNK."""
@@ -79,10 +79,11 @@ class MappedMemory:
 
     def map(self, chunk: int, eager: bool = False) -> bool:
         start, stop = self._spans[chunk]
-        free, total = self._mapper.room()
-        if free - (stop - start) < total * max(self.keep, PLENTY if eager else 0.0):
-            return False
-        if not self._back(chunk):
+        keep = max(self.keep, PLENTY if eager else 0.0)
+        enough = self._enough(stop - start, keep)
+        if not enough and not eager and self._mapper.reclaim():
+            enough = self._enough(stop - start, keep)
+        if not (enough and self._back(chunk)):
             return False
         self._zero(chunk)
         return True
@@ -113,6 +114,10 @@ class MappedMemory:
             _release(*self._held)
             self._finalizer.detach()
 
+    def _enough(self, size: int, keep: float) -> bool:
+        free, total = self._mapper.room()
+        return free - size >= keep * total
+
     def _back(self, chunk: int) -> bool:
         """Memory behind a chunk's addresses, with anything in it."""
         start, stop = self._spans[chunk]
@@ -140,7 +145,8 @@ class PlainMemory:
         self.bound = num_pages * self.page_bytes
         self._pages: mmap.mmap | None = None
         if device.type == "cpu":
-            self._pages = _private(self.bound)
+            # with huge pages: of a cache a step reads a little in many places
+            self._pages = private_memory(self.bound)
             self.kv: Tensor | None = torch.frombuffer(self._pages, dtype=dtype).view(shape)
         else:
             self.kv = torch.zeros(shape, dtype=dtype, device=device)
@@ -202,21 +208,3 @@ def _release(mapper: Mapper, address: int, spans: list[tuple[int, int]], handles
     for chunk, (start, stop) in enumerate(spans):
         mapper.unmap(address + start, stop - start, handles, chunk)
     mapper.free(address, spans[-1][1])
-
-
-def host_bytes(size: int) -> Tensor:
-    """Ordinary memory of the host, uint8 [size]; none of it is locked."""
-    return torch.frombuffer(_private(size), dtype=torch.uint8)
-
-
-def _private(size: int) -> mmap.mmap:
-    # anonymous memory is zero and costs nothing until it is touched; private, since shared memory
-    # rarely gets the huge pages that a cache wants, of which a step reads a little in many places
-    private = (
-        {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-    )
-    memory = mmap.mmap(-1, size, **private)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    return memory

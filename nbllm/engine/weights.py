@@ -15,10 +15,8 @@ from torch import Tensor, UntypedStorage, nn
 
 from nbllm.errors import OutOfMemoryError
 
-from .kv_memory import host_bytes, mib
-
-PIECE = 64 << 20
-"""Bytes that are copied at a time."""
+from .host_copy import Ferry, host_bytes
+from .kv_memory import mib
 
 
 @dataclass(slots=True)
@@ -40,21 +38,27 @@ class Weights:
 
     def leave(self, *, keep: bool) -> None:
         """Free their memory; keep: after copying them to the host."""
-        for storage, unique in self._here():
-            copy = _copied(storage) if keep or unique else None
-            self._away.append(Away(storage, storage.nbytes(), copy, unique))
-            storage.resize_(0)
+        here = list(self._here())
+        if here:
+            with Ferry(here[0][0].device) as ferry:
+                for storage, unique in here:
+                    copy = _copied(storage, ferry) if keep or unique else None
+                    self._away.append(Away(storage, storage.nbytes(), copy, unique))
+                    storage.resize_(0)
         for away in self._away:
             if not (keep or away.unique):
                 away.copy = None
 
     def come_back(self) -> None:
         """Undo `leave`. Raises `OutOfMemoryError`; then, or interrupted, all is as before."""
+        if not self._away:
+            return
         try:
             self._allocate()
-            for away in self._away:
-                if away.copy is not None:
-                    _transfer(_bytes_of(away.storage), away.copy)
+            with Ferry(self._away[0].storage.device) as ferry:
+                for away in self._away:
+                    if away.copy is not None:
+                        ferry.to_device(away.copy, _bytes_of(away.storage))
             if any(away.copy is None for away in self._away):
                 self.refill(self.model)
         except BaseException:
@@ -91,11 +95,7 @@ def _bytes_of(storage: UntypedStorage) -> Tensor:
     return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
 
 
-def _copied(storage: UntypedStorage) -> Tensor:
+def _copied(storage: UntypedStorage, ferry: Ferry) -> Tensor:
     copy = host_bytes(storage.nbytes())
-    _transfer(copy, _bytes_of(storage))
+    ferry.to_host(_bytes_of(storage), copy)
     return copy
-
-
-def _transfer(to: Tensor, source: Tensor) -> None:
-    to.copy_(source)

@@ -152,6 +152,23 @@ def test_memory_that_disappears_while_a_sequence_grows(card, llama):
         assert llm.info().num_free_pages == llm.info().num_pages
 
 
+def test_what_torch_keeps_of_deleted_tensors_is_memory_too(card, llama, reference):
+    with LLM(llama[0]) as llm:
+        card.others = card.unused = card.total - card.used
+        assert tokens(llm.generate([[1] * 200], GREEDY, use_tqdm=False)) == [
+            reference([1] * 200, 24)
+        ]
+        assert (card.unused, llm.engine.asleep) == (0, False)
+        card.others = card.unused = card.total - card.used
+        llm.sleep()
+        assert tokens(llm.generate([[1] * 200], GREEDY, use_tqdm=False)) == [
+            reference([1] * 200, 24)
+        ]
+        card.others = card.unused = card.total - card.used
+    with LLM(llama[0]) as llm:
+        assert llm.max_model_len == 256
+
+
 def test_a_search_takes_what_it_needs(card, runner, llama, llm):
     params = BeamSearchParams(beam_width=6, max_tokens=60)
     many = [{"prompt_token_ids": p} for p in prompts(3)]
