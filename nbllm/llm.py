@@ -53,7 +53,8 @@ class LLM:
     model: "tiny" (the bundled model), a local folder, or a hub id (`revision` picks a version).
     tokenizer: a name, a folder or a fast tokenizer; default: the model's.
     dtype: "auto" (float32 on a CPU, the checkpoint's on a GPU), "float32", "bfloat16", "float16".
-    max_model_len: tokens a sequence may have, prompt included; default: the model's context.
+    max_model_len: tokens a sequence may have, prompt included; default: the model's context, or what
+        there is memory for when it is loaded.
     max_num_seqs, max_num_batched_tokens: sequences, and tokens, that one step computes at most.
     kv_cache_memory_bytes, gpu_memory_utilization: bounds of the KV cache. On a GPU it begins small and
         grows when sequences need it, by default as long as 1 − gpu_memory_utilization of the card

@@ -14,10 +14,8 @@ NAN = 0xFF
 class FakeMapper:
     """As `CudaMapper`; `total` bytes, of which `others` are somebody else's."""
 
-    granularity = 4096
-
-    def __init__(self, total: int = 1 << 30):
-        self.total, self.others = total, 0
+    def __init__(self, total: int = 1 << 30, granularity: int = 4096):
+        self.total, self.others, self.granularity = total, 0, granularity
         self.unused = 0  # what torch keeps of it, and nobody uses
         self.mapped: dict[int, int] = {}  # address -> size
         self.calls = 0
@@ -47,6 +45,9 @@ class FakeMapper:
 
     def map(self, address: int, size: int, handles: Array, index: int) -> bool:
         assert not handles[index], "the handle before has been lost"
+        [start] = [at for at, (whole, _) in self.reserved.items() if at <= address < at + whole]
+        assert (address - start) % self.granularity == 0
+        assert size % self.granularity == 0
         self.calls += 1
         if self.refuse(self.calls) or size > self.room()[0]:
             return False

@@ -83,7 +83,8 @@ class Engine:
             if unless is not None and unless():
                 return
             self._prepare()
-            self._wake()
+            if self.asleep:
+                self._wake()
             if plan := self.scheduler.schedule():
                 self._run(plan)
             elif stuck := self.scheduler.stuck:
@@ -138,13 +139,13 @@ class Engine:
         """Bring back what `sleep` took. Raises `OutOfMemoryError`; then it sleeps on."""
         with self._turns, self._home:
             self._prepare()
-            self._wake(parts)
+            if self.asleep:
+                self._wake(parts)
             self._whole = True
 
     def _wake(self, parts: Iterable[str] = PARTS) -> None:
-        if self.asleep:
-            self._unload()  # again: going to sleep may have been interrupted
-            self._sleep.end(parts)
+        self._unload()  # again: going to sleep may have been interrupted
+        self._sleep.end(parts)
 
     def _unload(self) -> None:
         for request in self.live.values():

@@ -47,7 +47,9 @@ class MappedMemory:
         self._mapper, self.keep = mapper, keep
         self.chunk, self.page_bytes = min(chunk_pages(size, grain), num_pages), size
         total, step = -(-num_pages * size // grain) * grain, self.chunk * size
-        self._spans = [(at, min(at + step, total)) for at in range(0, num_pages * size, step)]
+        starts = range(0, num_pages * size, step)
+        # the last one ends where the last granule does
+        self._spans = list(zip(starts, [*starts[1:], total], strict=True))
         self.mapped = [False] * len(self._spans)
         self._handles = (c_uint64 * len(self._spans))()
         self._address = mapper.reserve(total)

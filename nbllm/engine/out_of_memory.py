@@ -39,6 +39,9 @@ def explained(error: Exception, state: str) -> Exception:
 @contextmanager
 def room_for_weights(device: torch.device) -> Iterator[None]:
     """Inside, memory that is lacking is an error about weights; what they had is free again."""
+    # else weights would be put into what a deleted tensor of the user's has left, and keep all of it
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
     try:
         yield
     except torch.OutOfMemoryError as error:

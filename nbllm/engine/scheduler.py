@@ -85,6 +85,11 @@ class Scheduler:
     def running(self) -> list[Request]:
         return self.rows.decoding + self.prefilling + self.parked
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody runs."""
+        return not (self.rows.decoding or self.prefilling or self.parked)
+
     def add(self, request: Request) -> None:
         heapq.heappush(self.waiting, (*request.order, request.id, request))
 
@@ -96,7 +101,7 @@ class Scheduler:
         for request in self.rows.full(self.ahead) if self.ahead else ():
             if self.pages.room(1):
                 self._grow(request)
-        if not self.running:
+        if self.idle:
             self.budget = self.max_tokens
             self.pages.insist()
         budget = self.budget - len(self.rows.decoding)
@@ -116,7 +121,7 @@ class Scheduler:
     @property
     def stuck(self) -> Request | None:
         """Who would be next, and cannot have pages although nobody else has any."""
-        return self.waiting[0][-1] if self.waiting and not self.running else None
+        return self.waiting[0][-1] if self.waiting and self.idle else None
 
     def compute_less(self, plan: Plan) -> bool:
         """Take half as many tokens of prompts into a step as `plan` has; False if they are few."""

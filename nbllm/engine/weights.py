@@ -79,6 +79,8 @@ class Weights:
 
     def _allocate(self) -> None:
         need = sum(away.size for away in self._away)
+        # else they would be put into what a deleted tensor of the user's has left, and keep all of it
+        torch.cuda.empty_cache()
         try:
             for away in self._away:
                 away.storage.resize_(away.size)

@@ -289,16 +289,17 @@ def test_close_gives_every_byte_back(wide):
 ALONE = """
 import sys, torch
 from nbllm import LLM, SamplingParams
-torch.zeros(1, device="cuda") @ torch.zeros(1, 1, device="cuda")
-torch.cuda.synchronize()
+params = SamplingParams(temperature=0, max_tokens=600, ignore_eos=True)
+many = [[i + 1] * 70 for i in range(16)]
+with LLM(sys.argv[1], device="cuda") as llm:  # the context, with all kernels
+    llm.generate(many, params, use_tqdm=False)
 before = torch.cuda.mem_get_info()[0]
 llm = LLM(sys.argv[1], device="cuda")
 print("ready", flush=True)
 sys.stdin.readline()
-params = SamplingParams(temperature=0, max_tokens=600, ignore_eos=True)
-out = llm.generate([[i + 1] * 70 for i in range(16)], params, use_tqdm=False)
+out = llm.generate(many, params, use_tqdm=False)
 print([o.outputs[0].token_ids for o in out], flush=True)
-sys.stdin.readline()
+sys.stdin.readline()  # by now the other has closed
 llm.close()
 torch.cuda.synchronize()
 print(before - torch.cuda.mem_get_info()[0], flush=True)
@@ -309,19 +310,19 @@ def test_two_kernels_on_one_gpu(wide, small_chunks):
     many = [[i + 1] * 70 for i in range(16)]
     params = SamplingParams(temperature=0, max_tokens=600, ignore_eos=True)
     run = [sys.executable, "-c", ALONE, str(wide)]
-    with (
-        subprocess.Popen(run, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other,
-        LLM(wide, device="cuda") as llm,
-    ):
-        assert other.stdout.readline() == "ready\n"
-        other.stdin.write("\n")
-        other.stdin.flush()
+    with LLM(wide, device="cuda") as llm:
         mine = tokens(llm.generate(many, params, use_tqdm=False))
-        assert json.loads(other.stdout.readline()) == mine
+    with subprocess.Popen(run, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "ready\n"
+        with LLM(wide, device="cuda") as llm:
+            other.stdin.write("\n")
+            other.stdin.flush()
+            assert tokens(llm.generate(many, params, use_tqdm=False)) == mine
+            assert json.loads(other.stdout.readline()) == mine
         other.stdin.write("\n")
         other.stdin.flush()
         kept = int(other.stdout.readline())
-    print(f"a fresh process keeps {kept / 2**20:.1f} MiB after close()")
+    print(f"the other kernel keeps {kept / 2**20:.1f} MiB after close()")
     assert kept < 64 << 20
 
 

@@ -267,6 +267,25 @@ def test_an_interrupted_close_is_finished_by_the_next(card, llama):
         assert not card.reserved, f"line {at}"
 
 
+@pytest.mark.parametrize("num_pages", [1, 5, 9, 85, 86, 257, 1025])
+@pytest.mark.parametrize("granularity", [4096, 1 << 16, 2 << 20])
+def test_any_number_of_pages_lies_in_whole_granules(num_pages, granularity, monkeypatch):
+    for name in ("CHUNK", "SMALL"):
+        monkeypatch.setattr(kv_memory, name, 2 << 20)
+    fake = FakeMapper(granularity=granularity)
+    memory = MappedMemory(fake, num_pages, (6144,), torch.float32, 0.0)
+    for chunk in range(1, len(memory.mapped)):
+        assert memory.map(chunk)
+    assert memory.kv.shape == (num_pages, 6144)
+    assert not memory.kv.any()
+    assert fake.used == memory.num_bytes == memory.bound >= num_pages * PAGE
+    assert memory.bound - num_pages * PAGE < granularity
+    pool = PagePool(num_pages, memory=memory)
+    assert sorted(pool.take(num_pages - 1)) == list(range(1, num_pages))
+    memory.close()
+    assert not fake.reserved
+
+
 def test_pages_of_chunks_that_are_not_there_are_never_given():
     fake = FakeMapper()
     memory = MappedMemory(fake, 10, (1024,), torch.float32, 0.0)

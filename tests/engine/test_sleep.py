@@ -7,6 +7,7 @@ from tiny_models import write_model
 from nbllm import LLM, BeamSearchParams, SamplingParams
 from nbllm.engine import build
 from nbllm.engine.kv_memory import PlainMemory
+from nbllm.engine.out_of_memory import explained
 from nbllm.errors import ClosedError, OutOfMemoryError, ParamError
 from nbllm.prompts import as_prompts
 
@@ -175,6 +176,26 @@ def test_a_step_that_nothing_helps_is_one_error(llama, reference):
             reference(p, 24) for p in good
         ]
         assert llm.info().num_free_pages == llm.info().num_pages
+
+
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0"), True),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (MemoryError("out of memory"), False),
+    ],
+)
+def test_what_counts_as_a_gpu_without_memory(error, ours):
+    told = explained(error, "9.0 MiB are free")
+    assert isinstance(told, OutOfMemoryError) is ours
+    if ours:
+        assert "9.0 MiB are free" in str(told)
+        assert ("20.00 MiB more" in str(told)) == ("20.00 MiB" in str(error))
+    else:
+        assert told is error
 
 
 def test_only_those_that_need_too_much_end(llama, reference):
