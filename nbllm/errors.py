@@ -5,7 +5,7 @@
     ├── PromptError            (ValueError)           a prompt is empty, too long or outside the vocabulary
     ├── TemplateError          (ValueError)           a chat template is missing or fails
     ├── ModelError             (ValueError)           a model cannot be found, read or run
-    ├── OutOfMemoryError       (MemoryError)          the KV cache cannot hold what was asked
+    ├── OutOfMemoryError       (MemoryError)          the GPU, or the KV cache, cannot hold what was asked
     ├── NoModelError           (LookupError)          nothing is loaded
     ├── ClosedError            (RuntimeError)         the LLM was closed
     └── NotYetError            (NotImplementedError)  a documented feature that this version lacks
@@ -51,7 +51,10 @@ class ModelError(NbllmError, ValueError):
 
 
 class OutOfMemoryError(NbllmError, MemoryError):
-    """The KV cache cannot hold what was asked for, even with nothing else in it."""
+    """The GPU, or the KV cache, cannot hold what was asked for, even with nothing else in it.
+
+    Says what is needed, what is free and what to change; the `LLM` goes on working.
+    """
 
 
 class NoModelError(NbllmError, LookupError):

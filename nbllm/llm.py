@@ -17,8 +17,10 @@ from .engine.beam_job import BeamCompletions, BeamJob
 from .engine.build import Limits, new_engine, pick_device, pick_dtype
 from .engine.intake import Intake
 from .engine.job import Job
+from .engine.out_of_memory import room_for_weights
 from .engine.runner import page_bytes
 from .engine.scoring import Scorer
+from .engine.sleep import PARTS
 from .engine.text import Tokenizer
 from .errors import ClosedError, NotYetError, ParamError, PromptError
 from .models import load
@@ -51,11 +53,14 @@ class LLM:
     model: "tiny" (the bundled model), a local folder, or a hub id (`revision` picks a version).
     tokenizer: a name, a folder or a fast tokenizer; default: the model's.
     dtype: "auto" (float32 on a CPU, the checkpoint's on a GPU), "float32", "bfloat16", "float16".
-    max_model_len: tokens a sequence may have, prompt included; default: the model's context.
+    max_model_len: tokens a sequence may have, prompt included; default: the model's context, or what
+        there is memory for when it is loaded.
     max_num_seqs, max_num_batched_tokens: sequences, and tokens, that one step computes at most.
-    kv_cache_memory_bytes: bound of the KV cache; default 1 GiB, on a GPU within
-        gpu_memory_utilization of the card. A CPU may take half as much again for copies of the
-        rows that decode.
+    kv_cache_memory_bytes, gpu_memory_utilization: bounds of the KV cache. On a GPU it begins small and
+        grows when sequences need it, by default as long as 1 − gpu_memory_utilization of the card
+        stays free, whoever uses the rest; with kv_cache_memory_bytes up to that instead. On a CPU,
+        and where the driver cannot map memory, it has a fixed size: kv_cache_memory_bytes, else 1 GiB;
+        a CPU may take half as much again for copies of the rows that decode.
     enable_prefix_caching: keep the pages of finished requests for prompts that begin the same.
     seed: makes the seeds that requests without one draw, and dummy weights, repeatable.
     load_format: "auto" (safetensors) or "dummy" (random weights).
@@ -128,7 +133,8 @@ class LLM:
         self.tokenizer = _tokenizer(tokenizer, self._folder)
         self._chat_template = chats.load_if_path(chat_template, self.tokenizer)
         self._defaults = default_params(self._folder, generation_config, override_generation_config)
-        network = load.build(self.config, self._dtype, self._device)
+        with room_for_weights(self._device):
+            network = load.build(self.config, self._dtype, self._device)
         if load_format == "dummy":
             load.fill_dummy(network, seed)
         elif load_format in ("auto", "safetensors"):
@@ -146,6 +152,7 @@ class LLM:
             self._dtype,
             self._device,
             limits,
+            refill=partial(_refill, folder=None if self._dummy else self._folder, seed=seed),
             processed_logprobs=logprobs_mode == "processed_logprobs",
         )
         self.intake = Intake(
@@ -160,7 +167,7 @@ class LLM:
             seed=seed,
         )
         self._scorer = Scorer(self.engine, self.intake)
-        self._closed = False
+        self._closed = self._freed = False
 
     def generate(
         self,
@@ -358,12 +365,43 @@ class LLM:
         self._check_open()
         self.engine.reset_prefix_cache()
 
+    def sleep(self, level: int = 1) -> None:
+        """Give the GPU's memory back; `wake_up`, or the next call that generates, takes it again.
+
+        level 1: weights are copied to memory of the host; 2: they are dropped, and read again from
+        the model's files, so what was changed in them since is lost. The KV cache and cached prefixes
+        go in both; on a CPU only these, and the weights stay. What runs, such as a stream that has
+        been left for a moment, is computed again afterwards and goes on.
+        """
+        self._check_open()
+        if isinstance(level, bool) or level not in (1, 2):
+            raise ParamError(f"level must be 1 (keep weights on the host) or 2, got {level!r}")
+        self.engine.sleep(keep=level == 1)
+
+    def wake_up(self, tags: Sequence[str] | None = None) -> None:
+        """Undo `sleep`; tags: "weights", "kv_cache", or both, which is the default.
+
+        Raises `OutOfMemoryError` if others have taken the memory meanwhile; then it sleeps on, and
+        can be woken when there is room. Waking up what is awake is no error.
+        """
+        self._check_open()
+        wanted = PARTS if tags is None else {tags} if isinstance(tags, str) else set(tags)
+        if unknown := sorted(wanted - PARTS):
+            raise ParamError(f"tags are 'weights' and 'kv_cache', got {unknown[0]!r}")
+        self.engine.wake_up(wanted)
+
+    def is_sleeping(self) -> bool:
+        """Whether `sleep` has been called and not everything is back."""
+        self._check_open()
+        return self.engine.asleep
+
     def get_metrics(self) -> list[Metric]:
         """The engine's counters, gauges and histograms, as of now.
 
-        Pages of the KV cache (used, free), tokens of prompts looked up in the prefix cache and found
-        there, requests running and waiting, tokens generated, tokens/s of the latest steps, and the
-        times of the requests that ended: to the first token, and in all.
+        Pages of the KV cache (used, free, whether or not there is memory behind these by now), its
+        bytes now and at most, tokens of prompts looked up in the prefix cache and found there,
+        requests running and waiting, tokens generated, tokens/s of the latest steps, and the times of
+        the requests that ended: to the first token, and in all.
         """
         self._check_open()
         stats, scheduler = self.engine.stats, self.engine.scheduler
@@ -381,6 +419,8 @@ class LLM:
             "num_requests_waiting": len(scheduler.waiting),
             "kv_cache_pages_used": used,
             "kv_cache_pages_free": pages.num_free,
+            "kv_cache_bytes_mapped": pages.memory.num_bytes,
+            "kv_cache_bytes_bound": pages.memory.bound,
             "tokens_per_second": stats.tokens_per_second,
         }
         return [
@@ -396,7 +436,6 @@ class LLM:
         scheduler = self.engine.scheduler
         templates = chats.templates_of(self.tokenizer)
         template = self._chat_template or templates.get("default")
-        kv = self.engine.runner.kv
         return ModelInfo(
             name=self.name,
             path=str(self._folder),
@@ -407,7 +446,7 @@ class LLM:
             num_parameters=self._num_parameters,
             max_model_len=self.max_model_len,
             weight_bytes=self._num_parameters * self._dtype.itemsize,
-            kv_bytes=kv.numel() * kv.element_size(),
+            kv_bytes=scheduler.pages.num_pages * page_bytes(self.config, self._dtype),
             num_pages=scheduler.pages.num_pages - 1,
             num_free_pages=scheduler.pages.num_free,
             num_running=len(scheduler.running),
@@ -420,11 +459,12 @@ class LLM:
 
     def close(self) -> None:
         """Abort what runs and free the weights and the KV cache. Closing twice is no error."""
-        if not self._closed:
-            self._closed = True
+        self._closed = True
+        if not self._freed:
             self.engine.close()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
+            self._freed = True
 
     def __enter__(self) -> LLM:
         return self
@@ -499,6 +539,15 @@ class LLM:
         self._check_open()
         each = one_each(params if params is not None else self._defaults, len(prompts))
         return self.intake.jobs(prompts, each, _priorities(priority, len(prompts)))
+
+
+def _refill(network: torch.nn.Module, folder: Path | None, seed: int) -> None:
+    """Read the weights once more; without a folder they are dummies."""
+    if folder is None:
+        load.fill_dummy(network, seed)
+    else:
+        load.fill(network, folder)
+    load.ready(network)
 
 
 def _tokenizer(tokenizer: Any, folder: Path) -> Tokenizer:

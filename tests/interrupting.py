@@ -9,6 +9,8 @@ from nbllm.engine import (
     cuda_runner,
     device_rows,
     graphs,
+    host_copy,
+    kv_memory,
     logits,
     masks,
     matcher,
@@ -19,9 +21,11 @@ from nbllm.engine import (
     sampler,
     scheduler,
     search,
+    sleep,
     stats,
     stops,
     waves,
+    weights,
 )
 from nbllm.engine import engine as engine_module
 
@@ -30,6 +34,7 @@ MODULES = (
     *(masks, matcher),
     *(cuda_runner, device_rows, graphs),
     *(beam, beam_select, beam_stops, search, waves),
+    *(host_copy, kv_memory, sleep, weights),
 )
 FILES = {m.__file__ for m in MODULES}
 

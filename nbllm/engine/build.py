@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,15 +14,19 @@ from nbllm.models.config import ModelConfig
 from nbllm.models.load import DTYPES
 from nbllm_kernels._triton import use_triton
 
+from .cuda_memory import Mapper, mapper
 from .cuda_runner import AHEAD, CudaRunner
-from .engine import Engine
+from .engine import NOWHERE, Engine
+from .kv_memory import MappedMemory, PlainMemory, mib
 from .pages import PagePool, pages_for
 from .rows import Rows
-from .runner import Runner, new_cache, page_bytes
+from .runner import Runner, page_bytes, page_shape
 from .sampler import Sampler
 from .scheduler import Scheduler
+from .weights import Weights
 
 DEFAULT_KV_BYTES = 1 << 30
+"""Of a cache that cannot grow: on a CPU, and on a GPU whose driver cannot map memory."""
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -60,10 +65,12 @@ def new_engine(
     device: torch.device,
     limits: Limits,
     *,
+    refill: Callable[[nn.Module], None],
     processed_logprobs: bool = False,
 ) -> tuple[Engine, int]:
     """An engine for `model`, and the longest sequence it takes (prompt and output together).
 
+    refill: reads the weights of a model again, after they were given up.
     Raises `ParamError` for a max_model_len beyond the model's, `OutOfMemoryError` when the cache
     cannot hold one sequence of the max_model_len that was asked for.
     """
@@ -71,38 +78,68 @@ def new_engine(
         raise ParamError(
             f"max_model_len {asked} exceeds the model's context of {config.max_length} tokens"
         )
-    size = page_bytes(config, dtype)
+    size, can_map = page_bytes(config, dtype), mapper(device)
     wanted = asked or config.max_length
-    num_pages = 1 + min(_kv_bytes(device, limits) // size, limits.max_num_seqs * pages_for(wanted))
-    max_len = min(wanted, (num_pages - 1) * PAGE_SIZE)
+    bound, now = _kv_bytes(can_map, limits)
+    num_pages = 1 + min(bound // size, limits.max_num_seqs * pages_for(wanted))
+    max_len = min(wanted, (num_pages - 1) * PAGE_SIZE, now // size * PAGE_SIZE)
     if max_len < (asked or PAGE_SIZE):
         need = pages_for(asked or PAGE_SIZE) * size
         raise OutOfMemoryError(
             f"the KV cache has room for {max_len} tokens; {asked or PAGE_SIZE} need "
-            f"kv_cache_memory_bytes={need} ({need / 2**20:.0f} MiB)"
+            f"kv_cache_memory_bytes={need} ({mib(need)}){_free(can_map, limits)}"
         )
-    pages, rows = (
-        PagePool(num_pages, reuse=limits.enable_prefix_caching),
-        Rows(limits.max_num_seqs, pages_for(max_len)),
-    )
+    memory = _memory(can_map, num_pages, page_shape(config), dtype, device, limits)
+    assert memory.kv is not None, "new memory has a cache"
+    pages = PagePool(num_pages, reuse=limits.enable_prefix_caching, memory=memory)
+    rows = Rows(limits.max_num_seqs, pages_for(max_len))
     budget = limits.max_num_batched_tokens or (2048 if device.type == "cpu" else 16384)
-    kv = new_cache(num_pages, config, dtype, device)
-    kind, ahead = (CudaRunner, AHEAD) if has_kernels(kv) else (Runner, 0)
+    kind, ahead = (CudaRunner, AHEAD) if has_kernels(memory.kv) else (Runner, 0)
     scheduler = Scheduler(pages, rows, max(budget, limits.max_num_seqs), ahead)
     sampler = Sampler(rows, device, processed=processed_logprobs)
-    return Engine(kind(model, config, rows, kv, sampler), scheduler), max_len
+    home = torch.cuda.device(memory.kv.device) if device.type == "cuda" else NOWHERE
+    with home:
+        runner = kind(model, config, rows, memory.kv, sampler)
+    return Engine(runner, scheduler, weights=Weights(model, refill), home=home), max_len
 
 
 has_kernels = use_triton
 """Whether the runner of a GPU runs beside this cache."""
 
 
-def _kv_bytes(device: torch.device, limits: Limits) -> int:
-    if limits.kv_cache_memory_bytes is not None or device.type != "cuda":
-        return limits.kv_cache_memory_bytes or DEFAULT_KV_BYTES
-    free, total = torch.cuda.mem_get_info(device)
-    room = free - int(total * (1 - limits.gpu_memory_utilization))
-    return max(0, min(DEFAULT_KV_BYTES, room))
+def _kv_bytes(can_map: Mapper | None, limits: Limits) -> tuple[int, int]:
+    """(bytes that the cache may grow to, bytes that it could have now)."""
+    if can_map is None or limits.kv_cache_memory_bytes is not None:
+        bound = limits.kv_cache_memory_bytes or DEFAULT_KV_BYTES
+        return bound, bound
+    can_map.reclaim()
+    free, total = can_map.room()
+    keep = int(total * (1 - limits.gpu_memory_utilization))
+    return total - keep, max(0, free - keep)
+
+
+def _memory(
+    can_map: Mapper | None,
+    num_pages: int,
+    page: tuple[int, ...],
+    dtype: torch.dtype,
+    device: torch.device,
+    limits: Limits,
+) -> MappedMemory | PlainMemory:
+    if can_map is None:
+        return PlainMemory(num_pages, page, dtype, device)
+    exact = limits.kv_cache_memory_bytes is not None
+    return MappedMemory(
+        can_map, num_pages, page, dtype, 0.0 if exact else 1 - limits.gpu_memory_utilization
+    )
+
+
+def _free(can_map: Mapper | None, limits: Limits) -> str:
+    if can_map is None:
+        return ""
+    free, total = can_map.room()
+    used = f"gpu_memory_utilization={limits.gpu_memory_utilization}"
+    return f"; {mib(free)} of {mib(total)} are free, with {used}"
 
 
 def pick_device(device: str | torch.device) -> torch.device:

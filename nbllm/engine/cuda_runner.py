@@ -111,14 +111,20 @@ class CudaRunner(Runner):
         return found if len(found.tokens) or found.scores else None
 
     def close(self) -> None:
-        """Let go of every tensor, graph and thread."""
-        self._launched.clear()
-        if self.on_gpu:
-            with suppress(RuntimeError):  # a device that has failed holds nothing back either
-                torch.cuda.synchronize(self.device)
-        self.graphs.close()
-        del self.on_device, self._idle, self._out, self._outs, self._words, self._idle_words
+        """Let go of every tensor, graph and thread. Closing twice is no error."""
+        with suppress(RuntimeError):  # a device that has failed holds nothing back either
+            self.rest()
+        for name in ("on_device", "_idle", "_out", "_outs", "_words", "_idle_words"):
+            vars(self).pop(name, None)
         super().close()
+
+    def rest(self) -> None:
+        """Wait until nothing runs, and free every graph: they know addresses."""
+        self._launched.clear()
+        self._whole = False
+        if self.on_gpu:
+            torch.cuda.synchronize(self.device)
+        self.graphs.close()
 
     def _begin(self) -> None:
         """Order this run after the last one, and start over if that was interrupted."""

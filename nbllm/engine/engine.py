@@ -13,24 +13,44 @@ from __future__ import annotations
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
+from nbllm.errors import OutOfMemoryError
+
+from .kv_memory import mib
+from .out_of_memory import explained, lacks_memory
+from .pages import pages_for
 from .request import Request
 from .runner import Runner
 from .sampler import Samples
 from .scheduler import Plan, Scheduler
+from .sleep import PARTS, Sleep
 from .stats import Stats
 from .stops import stop_of
 from .turns import Turns
 from .waves import Waves
+from .weights import Weights
+
+NOWHERE = nullcontext()
 
 
 class Engine:
     """Continuous batching over one runner."""
 
-    def __init__(self, runner: Runner, scheduler: Scheduler):
+    def __init__(
+        self,
+        runner: Runner,
+        scheduler: Scheduler,
+        *,
+        weights: Weights | None = None,
+        home: AbstractContextManager = NOWHERE,
+    ):
         self.runner, self.scheduler = runner, scheduler
+        self._sleep = Sleep(runner, scheduler.pages, weights)
+        self._home = home  # inside it the device is current
+        self._relieved = False  # memory was lacking, and what could be freed has been
         self.live: dict[str, Request] = {}
         self._inbox: deque[tuple[str, Request]] = deque()
         self._turns = Turns()
@@ -59,13 +79,19 @@ class Engine:
         Other waiters may step while this one waits for its turn; `unless` is asked when the turn has
         come, and True leaves the step to the next. So nobody steps past their own unread news.
         """
-        with self._turns:
+        with self._turns, self._home:
             if unless is not None and unless():
                 return
             self._prepare()
+            if self.asleep:
+                self._wake()
             if plan := self.scheduler.schedule():
                 self._run(plan)
+            elif stuck := self.scheduler.stuck:
+                self._refuse(stuck)
             self.waves.step(plan, self._end)
+            if not self.live:
+                self.scheduler.pages.shrink()
             self._whole = True
 
     def settle(self) -> None:
@@ -81,7 +107,7 @@ class Engine:
 
     def close(self) -> None:
         """End every request and let go of the model and the cache."""
-        with self._turns:
+        with self._turns, self._home:
             for request in [*self.live.values(), *(r for _, r in self._inbox)]:
                 request.finish_reason = request.finish_reason or "abort"
             self._inbox.clear()
@@ -90,6 +116,42 @@ class Engine:
             self.waves.clear()
             self.scheduler.rebuild(())
             self.runner.close()
+            self._sleep.close()
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the weights or the cache are away; a step brings them back."""
+        return bool(self._sleep.parts)
+
+    def sleep(self, *, keep: bool) -> None:
+        """Free the cache, and on a GPU the weights too; keep: these are copied to the host.
+
+        Requests under way are computed again after waking up.
+        """
+        with self._turns, self._home:
+            self._prepare()
+            self._sleep.parts |= PARTS  # first: half asleep is asleep
+            self._unload()
+            self._sleep.begin(keep)
+            self._whole = True
+
+    def wake_up(self, parts: Iterable[str] = PARTS) -> None:
+        """Bring back what `sleep` took. Raises `OutOfMemoryError`; then it sleeps on."""
+        with self._turns, self._home:
+            self._prepare()
+            if self.asleep:
+                self._wake(parts)
+            self._whole = True
+
+    def _wake(self, parts: Iterable[str] = PARTS) -> None:
+        self._unload()  # again: going to sleep may have been interrupted
+        self._sleep.end(parts)
+
+    def _unload(self) -> None:
+        for request in self.live.values():
+            request.release()
+        self.waves.clear()
+        self.scheduler.rebuild(self.live.values())
 
     def _prepare(self) -> None:
         if not self._whole:
@@ -113,10 +175,33 @@ class Engine:
         try:
             samples = self.runner.run(plan)
         except Exception as error:
-            self._isolate(plan, error)
+            if not (lacks_memory(error) and self._relieve(plan, error)):
+                self._isolate(plan, error)
         else:
+            self._relieved = False
             self._collect(plan, samples)
             self.stats.step(len(plan.sampled), time.perf_counter() - begin)
+
+    def _relieve(self, plan: Plan, error: Exception) -> bool:
+        """A step lacked memory: free what can be freed, and plan less. False if that has not helped."""
+        traceback.clear_frames(error.__traceback__)
+        self.scheduler.pages.shrink(everything=True)
+        self.runner.relieve()
+        again = self.scheduler.compute_less(plan) or not self._relieved
+        self._relieved = True
+        return again
+
+    def _refuse(self, request: Request) -> None:
+        """End a request that could not run even alone."""
+        pages, search = self.scheduler.pages, request.search
+        need = pages_for(len(request.tokens)) + (search.num_pages if search else 0)
+        size = pages.memory.bound / pages.num_pages
+        request.error = OutOfMemoryError(
+            f"{len(request.tokens)} tokens need {mib(need * size)} of KV cache; "
+            f"{pages.memory.state()}: free some, raise gpu_memory_utilization or "
+            "kv_cache_memory_bytes, or lower max_tokens or the beam width"
+        )
+        self._end(request, "abort")
 
     def _isolate(self, plan: Plan, error: Exception) -> None:
         """A step failed: run its requests one by one, and end those that fail alone."""
@@ -163,6 +248,8 @@ class Engine:
     def _end(self, request: Request, reason: str, stop_reason: int | str | None = None) -> None:
         if request.finished:
             return
+        if request.error is not None:
+            request.error = explained(request.error, self.scheduler.pages.memory.state())
         request.stop_reason, request.finish_time = stop_reason, time.time()
         request.finish_reason = reason  # from here on it has ended, even if the rest is interrupted
         if request.id in self.live:

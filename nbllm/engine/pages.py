@@ -7,6 +7,9 @@ pages is also the least-recently-used order of the prefix cache. Pages that hold
 come first, those used last before others: they are in the processor's caches, and no new memory is
 touched while there are any.
 
+Where there is memory to be had, the pool grows by chunks: out of plenty before it gives up a block,
+out of what little is left before somebody has to wait. Whoever wants pages asks for `room` first.
+
 Page 0 is the null page: padding points to it and it is never handed out.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import count
+from typing import Protocol
 
 from nbllm.models.batch import PAGE_SIZE
 
@@ -23,6 +27,8 @@ from .request import Request
 Key = tuple[int, tuple[int, ...]]
 ROOT = 0
 """The id of the empty prefix."""
+PAUSE = 64
+"""Pages asked for, after memory was refused, until it is asked for again."""
 
 
 def pages_for(num_tokens: int) -> int:
@@ -30,30 +36,116 @@ def pages_for(num_tokens: int) -> int:
     return -(-num_tokens // PAGE_SIZE)
 
 
+class Memory(Protocol):
+    """What pages lie in: chunks of `chunk` pages, the last one may be shorter; the `mapped` are there."""
+
+    chunk: int
+    mapped: list[bool]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that are there."""
+        ...
+
+    @property
+    def bound(self) -> int:
+        """Bytes that may be there at most."""
+        ...
+
+    def map(self, chunk: int, eager: bool = False) -> bool:
+        """Get zeroed memory for a chunk; False: there is none. eager: only if there is plenty."""
+        ...
+
+    def unmap(self, chunks: list[int]) -> None:
+        """Give the memory of chunks back, with all that is in it."""
+        ...
+
+    def scarce(self) -> bool:
+        """Whether the device has little left for others."""
+        ...
+
+    def state(self) -> str:
+        """What there is, as a part of a sentence."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
+class Numbers:
+    """Memory for pages that are only numbers."""
+
+    num_bytes = bound = 0
+
+    def __init__(self, num_pages: int):
+        self.chunk, self.mapped = num_pages, [True]
+
+    def map(self, chunk: int, eager: bool = False) -> bool:
+        self.mapped[chunk] = True
+        return True
+
+    def unmap(self, chunks: list[int]) -> None:
+        for chunk in chunks:
+            self.mapped[chunk] = False
+
+    def scarce(self) -> bool:
+        return False
+
+    def state(self) -> str:
+        return "nothing is there"
+
+    def close(self) -> None: ...
+
+
 class PagePool:
     """Reference counts of pages 1 … num_pages - 1, the free ones, and the blocks they hold."""
 
-    def __init__(self, num_pages: int, *, reuse: bool = True):
+    def __init__(self, num_pages: int, *, reuse: bool = True, memory: Memory | None = None):
         self.num_pages, self.reuse = num_pages, reuse
+        self.memory: Memory = memory or Numbers(num_pages)
         self.num_asked = self.num_hit = 0  # prompt tokens looked up, and found
         self.refs = [0] * num_pages
-        self.free: OrderedDict[int, None] = OrderedDict.fromkeys(range(1, num_pages))
+        # free pages that are there: those without a block, the next one last; those with one, it first
+        self.blank: dict[int, None] = {}
+        self.cached: OrderedDict[int, None] = OrderedDict()
+        self._pauses = {True: 0, False: 0}
         self._ids = count(ROOT + 1)  # never used twice: requests remember them
         self._key_of: dict[int, Key] = {}
-        self.forget_blocks()
+        self._page_of: dict[Key, int] = {}
+        self._block_of: dict[int, int] = {}
+        self.rebuild(())
 
     @property
     def num_free(self) -> int:
-        return len(self.free)
+        """Pages that nobody uses, whether or not there is memory behind them by now."""
+        chunks = range(len(self.memory.mapped))
+        absent = sum(len(self._pages_in(c)) for c in chunks if not self.memory.mapped[c])
+        return absent + len(self.blank) + len(self.cached)
+
+    def room(self, count: int, besides: int = 0) -> bool:
+        """Whether `count` pages can be taken, after getting memory for what is lacking.
+
+        besides: free pages that are about to be shared.
+        """
+        while len(self.blank) < count and self._get_memory(eager=True):
+            pass
+        while (there := len(self.blank) + len(self.cached) - besides) < count:
+            if not self._get_memory(eager=False):
+                return False
+        return there >= count
+
+    def insist(self) -> None:
+        """Let the next `room` ask for memory, even if it was refused a moment ago."""
+        self._pauses = {True: 0, False: 0}
 
     def take(self, count: int) -> list[int]:
-        """`count` free pages, the least worth keeping first; the caller has looked at `num_free`."""
+        """`count` free pages, the least worth keeping first; the caller has asked for `room`."""
         taken = []
         for _ in range(count):
-            page = next(iter(self.free))
-            if page in self._key_of:
-                self._forget_block(page)
-            del self.free[page]
+            page = next(reversed(self.blank)) if self.blank else next(iter(self.cached))
+            self._forget_block(page)
+            self.blank.pop(page, None)
             self.refs[page] = 1
             taken.append(page)
         return taken
@@ -61,7 +153,7 @@ class PagePool:
     def share(self, pages: Iterable[int]) -> None:
         """One more reference to pages that `find` named."""
         for page in pages:
-            self.free.pop(page, None)
+            self.cached.pop(page, None)
             self.refs[page] += 1
 
     def drop(self, pages: list[int]) -> None:
@@ -70,8 +162,37 @@ class PagePool:
         for page in reversed(pages):
             self.refs[page] -= 1
             if self.refs[page] == 0:
-                self.free[page] = None
-                self.free.move_to_end(page, last=page in self._key_of)
+                (self.cached if page in self._key_of else self.blank)[page] = None
+
+    def shrink(self, *, everything: bool = False) -> None:
+        """Give chunks that nobody uses back while memory is scarce; everything: all of them.
+
+        Those with the fewest blocks go first. The first chunk, with the null page, stays.
+        """
+        mapped = self.memory.mapped
+        if not everything and (sum(mapped) < 2 or not self.memory.scarce()):
+            return
+        idle = [c for c in range(1, len(mapped)) if mapped[c] and not self._used(c)]
+        idle.sort(key=lambda c: sum(p in self.cached for p in self._pages_in(c)))
+        if everything:
+            self._discard(idle)
+            return
+        for chunk in idle:
+            if not self.memory.scarce():
+                return
+            self._discard([chunk])
+
+    def leave(self) -> None:
+        """Give all memory back; nobody may have pages, and every block is forgotten."""
+        self.forget_blocks()
+        self._discard([c for c, mapped in enumerate(self.memory.mapped) if mapped])
+
+    def come_back(self) -> bool:
+        """After `leave`: get the first chunk; False if there is no memory for it."""
+        there = self.memory.mapped[0] or self.memory.map(0)
+        if there:
+            self.rebuild(())
+        return there
 
     def find(
         self, tokens: list[int], most: int | None = None
@@ -106,12 +227,8 @@ class PagePool:
 
     def forget_blocks(self) -> None:
         """Empty the prefix cache; pages in use stay in use."""
-        for page in self._key_of:
-            if page in self.free:
-                self.free.move_to_end(page, last=False)
-        self._page_of: dict[Key, int] = {}
-        self._key_of = {}
-        self._block_of: dict[int, int] = {}
+        for page in [*self._key_of]:
+            self._forget_block(page)
 
     def rebuild(self, held: Iterable[list[int]]) -> None:
         """Count again from the page lists that are in use; every other page is free."""
@@ -119,18 +236,51 @@ class PagePool:
         for pages in held:
             for page in pages:
                 refs[page] += 1
-        lost = [p for p in range(1, self.num_pages) if not refs[p] and p not in self.free]
-        order = [*(p for p in self.free if not refs[p]), *lost]
-        self.refs, self.free = refs, OrderedDict.fromkeys(order)
+        mapped = [c for c, there in enumerate(self.memory.mapped) if there]
+        there = dict.fromkeys(page for chunk in mapped for page in self._pages_in(chunk))
         # an interrupt may have separated the three maps of a block
-        self._page_of = {k: p for k, p in self._page_of.items() if self._key_of.get(p) == k}
-        whole = {p for p in self._page_of.values() if p in self._block_of}
-        self._page_of = {k: p for k, p in self._page_of.items() if p in whole}
-        self._key_of = {p: k for p, k in self._key_of.items() if p in whole}
-        self._block_of = {p: b for p, b in self._block_of.items() if p in whole}
+        keys = {p: k for k, p in self._page_of.items() if self._key_of.get(p) == k and p in there}
+        keys = {p: k for p, k in keys.items() if p in self._block_of}
+        self._page_of = {k: p for p, k in keys.items()}
+        self._key_of, self._block_of = keys, {p: self._block_of[p] for p in keys}
+        free = [page for page in there if not refs[page]]
+        known = [p for p in self.cached if p in keys and not refs[p]]
+        cached = OrderedDict.fromkeys([*known, *(p for p in free if p in keys)])
+        blank = [p for p in self.blank if p in there and not refs[p] and p not in keys]
+        lost = sorted((p for p in free if p not in keys and p not in self.blank), reverse=True)
+        self.refs, self.cached, self.blank = refs, cached, dict.fromkeys([*lost, *blank])
+
+    def _get_memory(self, eager: bool) -> bool:
+        """A chunk more; False if there is no other, or no memory for it."""
+        if self._pauses[eager] or False not in self.memory.mapped:
+            self._pauses[eager] = max(0, self._pauses[eager] - 1)
+            return False
+        chunk = self.memory.mapped.index(False)
+        if not self.memory.map(chunk, eager):
+            self._pauses[eager] = PAUSE
+            return False
+        self.blank = dict.fromkeys(reversed(self._pages_in(chunk))) | self.blank
+        return True
+
+    def _discard(self, chunks: list[int]) -> None:
+        for page in (page for chunk in chunks for page in self._pages_in(chunk)):
+            self._forget_block(page)
+            self.blank.pop(page, None)
+        self.memory.unmap(chunks)
+
+    def _pages_in(self, chunk: int) -> range:
+        """Pages of a chunk, but for the null page."""
+        start = chunk * self.memory.chunk
+        return range(max(start, 1), min(start + self.memory.chunk, self.num_pages))
+
+    def _used(self, chunk: int) -> bool:
+        return any(self.refs[page] for page in self._pages_in(chunk))
 
     def _forget_block(self, page: int) -> None:
         if (key := self._key_of.get(page)) is not None:
             self._page_of.pop(key, None)
             self._block_of.pop(page, None)
             del self._key_of[page]
+        if page in self.cached:
+            self.blank[page] = None
+            del self.cached[page]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nbllm.models.batch import PAGE_SIZE
 
-from .memory import private
+from .host_copy import private_memory
 from .pages import pages_for
 from .rows import Rows
 
@@ -71,10 +71,11 @@ class RowCache:
             (count, longest),
         ):
             shape = (layers, two, places, heads, pages_for(tokens) * PAGE_SIZE, dim)
-            if int(np.prod(shape)) * self.kv.dtype.itemsize <= self.max_bytes:
+            if (size := int(np.prod(shape)) * self.kv.dtype.itemsize) <= self.max_bytes:
                 self.clear()
                 self._row, self._placement, self._length = np.zeros((3, places), np.int64)
-                self.side = private(shape, self.kv.dtype)
+                memory = torch.frombuffer(private_memory(size), dtype=self.kv.dtype)
+                self.side = memory.view(shape)
                 return True
         return False
 

@@ -15,7 +15,6 @@ from nbllm.models.config import ModelConfig
 from nbllm.models.interface import TextGenerationModel
 
 from .masks import Mask, Masks
-from .memory import private
 from .pages import pages_for
 from .request import Request
 from .row_cache import RowCache
@@ -30,10 +29,14 @@ LONG = 256
 """New tokens of a request beyond which computing it beside others gains nothing."""
 
 
+def page_shape(config: ModelConfig) -> tuple[int, ...]:
+    """One page of the KV cache: [layers, 2, K, PAGE_SIZE, D]."""
+    return config.num_layers, 2, config.num_kv_heads, PAGE_SIZE, config.head_dim
+
+
 def page_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
     """Bytes of one page of the KV cache, all layers."""
-    shape = (config.num_layers, 2, config.num_kv_heads, PAGE_SIZE, config.head_dim)
-    return int(np.prod(shape)) * dtype.itemsize
+    return prod(page_shape(config)) * dtype.itemsize
 
 
 class Runner:
@@ -71,10 +74,21 @@ class Runner:
         samples.scores = scores
         return samples
 
+    def rest(self) -> None:
+        """Wait until nothing runs, and forget what knows where the weights and the cache are."""
+        if self.row_cache is not None:
+            self.row_cache.clear()
+
+    def relieve(self) -> None:
+        """Give the device back what is only kept for later."""
+        if self.kv.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def close(self) -> None:
-        """Let go of every tensor and thread."""
+        """Let go of every tensor and thread. Closing twice is no error."""
         self.masks.close()
-        del self.model, self.kv, self.sampler, self.row_cache
+        for name in ("model", "kv", "sampler", "row_cache"):
+            vars(self).pop(name, None)
 
     def _scores(self, plan: Plan, hidden: Tensor) -> list[Scores]:
         """What the prompts of the plan's chunks are worth, from the states before their tokens."""
@@ -181,13 +195,3 @@ def _padded(arrays: Sequence[np.ndarray], filler: Callable[[np.ndarray], int]) -
 
 def _slots(pages: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return pages * PAGE_SIZE + positions % PAGE_SIZE
-
-
-def new_cache(
-    num_pages: int, config: ModelConfig, dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    """A cache of `num_pages`, zeroed: kv [P, layers, 2, K, PAGE_SIZE, D]."""
-    shape = (num_pages, config.num_layers, 2, config.num_kv_heads, PAGE_SIZE, config.head_dim)
-    if device.type != "cpu":
-        return torch.zeros(shape, dtype=dtype, device=device)
-    return private(shape, dtype)

@@ -19,6 +19,9 @@ from .pages import PagePool, pages_for
 from .request import NO_ROW, Request
 from .rows import Rows
 
+LEAST = 256
+"""Tokens of prompts in a step that lacks memory, below which fewer would not help."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
@@ -72,6 +75,7 @@ class Scheduler:
 
     def __init__(self, pages: PagePool, rows: Rows, max_tokens: int, ahead: int = 0):
         self.pages, self.rows, self.max_tokens = pages, rows, max_tokens
+        self.budget = max_tokens  # less once memory for so many was lacking
         self.ahead = ahead  # tokens for which there should be a page before they are due
         self.waiting: list[tuple[int, float, str, Request]] = []  # a heap
         self.prefilling: list[Request] = []
@@ -80,6 +84,11 @@ class Scheduler:
     @property
     def running(self) -> list[Request]:
         return self.rows.decoding + self.prefilling + self.parked
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody runs."""
+        return not (self.rows.decoding or self.prefilling or self.parked)
 
     def add(self, request: Request) -> None:
         heapq.heappush(self.waiting, (*request.order, request.id, request))
@@ -90,9 +99,12 @@ class Scheduler:
             if request.row != NO_ROW:  # not preempted for an older one of this loop
                 self._grow(request)
         for request in self.rows.full(self.ahead) if self.ahead else ():
-            if self.pages.num_free:
+            if self.pages.room(1):
                 self._grow(request)
-        budget = self.max_tokens - len(self.rows.decoding)
+        if self.idle:
+            self.budget = self.max_tokens
+            self.pages.insist()
+        budget = self.budget - len(self.rows.decoding)
         self._admit(budget - sum(r.num_missing for r in self.prefilling))
         chunks = []
         for request in self.prefilling:
@@ -105,6 +117,18 @@ class Scheduler:
             chunks=chunks,
             completing=[r for r, _, stop in chunks if stop == len(r.tokens)],
         )
+
+    @property
+    def stuck(self) -> Request | None:
+        """Who would be next, and cannot have pages although nobody else has any."""
+        return self.waiting[0][-1] if self.waiting and self.idle else None
+
+    def compute_less(self, plan: Plan) -> bool:
+        """Take half as many tokens of prompts into a step as `plan` has; False if they are few."""
+        count = sum(stop - start for _, start, stop in plan.chunks)
+        if count > LEAST:
+            self.budget = len(plan.decoding) + count // 2
+        return count > LEAST
 
     def computed(self, request: Request, num_tokens: int) -> None:
         """The first `num_tokens` of a prefilling request are in the cache now."""
@@ -188,7 +212,7 @@ class Scheduler:
         beams = request.search.num_pages if request.search else 0
         unused = sum(self.pages.refs[page] == 0 for page in found)
         # a page more than the prompt, lest the first new tokens preempt somebody at once
-        if lacking + (beams or bool(self.running)) > self.pages.num_free - unused:
+        if not self.pages.room(lacking + (beams or bool(self.running)), unused):
             return False
         if request.num_reused is None:
             request.num_reused = len(found) * PAGE_SIZE
@@ -205,7 +229,7 @@ class Scheduler:
 
     def _grow(self, request: Request) -> None:
         self.pages.publish(request)
-        while not self.pages.num_free:
+        while not self.pages.room(1):
             # never a search: it would have to begin again
             victim = max(self.rows.decoding + self.prefilling, key=lambda r: r.order)
             self._withdraw(victim)
