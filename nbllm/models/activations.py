@@ -6,8 +6,6 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor
 
-from .config import ModelConfig
-
 TANH = partial(F.gelu, approximate="tanh")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -16,9 +14,3 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_pytorch_tanh": TANH,
     "silu": F.silu,
 }
-
-
-def activation(c: ModelConfig, default: str) -> Callable[[Tensor], Tensor]:
-    """What `activation_function` names, `default` if it is not there."""
-    names = default, *(name for name in ACTIVATIONS if name != default)
-    return ACTIVATIONS[c.require("activation_function", *names)]

@@ -42,7 +42,6 @@ class SelfAttention(llama.SelfAttention):
 class MLP(nn.Module):
     def __init__(self, c: ModelConfig):
         super().__init__()
-        c.require("hidden_activation", "gelu_pytorch_tanh")
         self.gate_up_proj = Linear(c.hidden_size, 2 * c.intermediate_size)
         self.down_proj = Linear(c.intermediate_size, c.hidden_size)
 
@@ -85,12 +84,15 @@ class Decoder(llama.Decoder):
 
 
 class Gemma2ForCausalLM(llama.LlamaForCausalLM):
+    REQUIRED = {
+        "hidden_activation": ("gelu_pytorch_tanh",),
+        "use_bidirectional_attention": (None, False),
+    }
     Layer = Layer
     Decoder = Decoder
 
     def __init__(self, c: ModelConfig):
         super().__init__(c)
-        c.require("use_bidirectional_attention", None, False)
         self.cap = c.raw.get("final_logit_softcapping")
 
     def compute_logits(self, hidden: Tensor) -> Tensor:

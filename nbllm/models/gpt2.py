@@ -5,7 +5,7 @@ Its checkpoints store matrices as [in, out]; `TRANSPOSED` says which. Shapes as 
 
 from torch import Tensor, nn
 
-from .activations import activation
+from .activations import ACTIVATIONS
 from .batch import Batch
 from .config import ModelConfig
 from .layers import Embedding, LayerNorm, Linear, PagedAttention
@@ -34,7 +34,7 @@ class MLP(nn.Module):
         super().__init__()
         self.c_fc = Linear(c.hidden_size, c.intermediate_size, bias=True)
         self.c_proj = Linear(c.intermediate_size, c.hidden_size, bias=True)
-        self.activation = activation(c, "gelu_new")
+        self.activation = ACTIVATIONS[c.raw.get("activation_function", "gelu_new")]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.c_proj(self.activation(self.c_fc(x)))
@@ -70,13 +70,16 @@ class Decoder(nn.Module):
 
 
 class GPT2LMHeadModel(nn.Module):
+    REQUIRED = {
+        "add_cross_attention": (False,),
+        "activation_function": ("gelu_new", *ACTIVATIONS),
+    }
     TRANSPOSED = ("c_attn", "c_proj", "c_fc")
     PREFIX = "transformer."
     """What the names of some checkpoints lack, those of the original weights among them."""
 
     def __init__(self, c: ModelConfig):
         super().__init__()
-        c.require("add_cross_attention", False)
         self.transformer = Decoder(c)
         self.lm_head = Linear(c.hidden_size, c.vocab_size)
         if c.tie_embeddings:

@@ -53,7 +53,6 @@ class SelfAttention(nn.Module):
 class MLP(nn.Module):
     def __init__(self, c: ModelConfig):
         super().__init__()
-        c.require("hidden_act", "silu")
         bias = c.raw.get("mlp_bias", False)
         self.gate_up_proj = Linear(c.hidden_size, 2 * c.intermediate_size, bias)
         self.down_proj = Linear(c.intermediate_size, c.hidden_size, bias)
@@ -103,6 +102,7 @@ class Decoder(nn.Module):
 
 
 class LlamaForCausalLM(nn.Module):
+    REQUIRED: dict[str, tuple] = {"hidden_act": ("silu",)}
     Layer: type[nn.Module] = Layer
     Decoder = Decoder
     FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}

@@ -29,7 +29,6 @@ class Stacked(nn.Module):
 class MoE(nn.Module):
     def __init__(self, c: ModelConfig, count: int, size: int, normalised: bool):
         super().__init__()
-        c.require("hidden_act", "silu")
         self.k, self.normalised = c.raw["num_experts_per_tok"], normalised
         self.gate = Linear(c.hidden_size, count)
         gate_up, down = (c.hidden_size, 2 * size), (size, c.hidden_size)

@@ -6,7 +6,7 @@ embeddings in and out. Shapes as in llama.py.
 
 from torch import Tensor, nn
 
-from .activations import activation
+from .activations import ACTIVATIONS
 from .batch import Batch
 from .config import ModelConfig
 from .layers import Embedding, LayerNorm, Linear, PagedAttention
@@ -41,7 +41,7 @@ class Layer(nn.Module):
         self.fc1 = Linear(c.hidden_size, c.intermediate_size, bias)
         self.fc2 = Linear(c.intermediate_size, c.hidden_size, bias)
         self.final_layer_norm = LayerNorm(c.hidden_size)
-        self.activation = activation(c, "relu")
+        self.activation = ACTIVATIONS[c.raw.get("activation_function", "relu")]
 
     def mlp(self, x: Tensor) -> Tensor:
         return self.fc2(self.activation(self.fc1(x)))
@@ -78,6 +78,10 @@ class Decoder(nn.Module):
 
 
 class OPTForCausalLM(nn.Module):
+    REQUIRED = {
+        "activation_function": ("relu", *ACTIVATIONS),
+        "layer_norm_elementwise_affine": (True,),
+    }
     FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj")}
 
     def __init__(self, c: ModelConfig):
