@@ -42,9 +42,9 @@ def qkv_rope_ref(
             torch.cat((a * cos - b * sin, b * cos + a * sin, rest), -1)
             for a, b, rest in (x.split((half, half, dim - 2 * half), -1) for x in (q, k))
         )
-    page, offset = slots // size, slots % size
-    kv[page, layer, 0, :, offset] = k.to(kv.dtype)
-    kv[page, layer, 1, :, offset] = v.to(kv.dtype)
+    page, place = slots // size, slots % size
+    kv[page, layer, 0, :, place] = k.to(kv.dtype)
+    kv[page, layer, 1, :, place] = v.to(kv.dtype)
     return q.to(qkv.dtype)
 
 
@@ -93,22 +93,18 @@ def _qkv_rope_kernel(
     turned, query = head < H + K, head < H  # a query or a key
     beyond = R + tl.arange(0, REST)[None, :]  # the dims that are not rotated
     outside = (head < H + 2 * K) & (beyond < D)
-    if R < D:
-        c = tl.load(qkv_ptr + (token * (H + 2 * K) + head) * D + beyond, outside, other=0.0)
-        c = c.to(tl.float32)
+    c_at = (token * (H + 2 * K) + head) * D + beyond
+    c = tl.load(qkv_ptr + c_at, outside, other=0.0).to(tl.float32)
     if NORM:
-        square = tl.sum(a * a, 1) + tl.sum(b * b, 1)
-        if R < D:
-            square += tl.sum(c * c, 1)
+        square = tl.sum(a * a, 1) + tl.sum(b * b, 1) + tl.sum(c * c, 1)
         scale = tl.rsqrt(square / D + eps)[:, None]
         at, there = col + head * 0, (col < half) & turned
         wa = _weight(q_weight_ptr, k_weight_ptr, at, query, there, offset)
         wb = _weight(q_weight_ptr, k_weight_ptr, at + half, query, there, offset)
         a, b = tl.where(turned, a * scale * wa, a), tl.where(turned, b * scale * wb, b)
-        if R < D:
-            at, there = beyond + head * 0, outside & turned
-            wc = _weight(q_weight_ptr, k_weight_ptr, at, query, there, offset)
-            c = tl.where(turned, c * scale * wc, c)
+        at, there = beyond + head * 0, outside & turned
+        wc = _weight(q_weight_ptr, k_weight_ptr, at, query, there, offset)
+        c = tl.where(turned, c * scale * wc, c)
     if ROPE:
         row = cos_sin_ptr + tl.load(positions_ptr + token).to(tl.int64) * R
         cos = tl.load(row + col, col < half, other=0.0)
@@ -125,9 +121,8 @@ def _qkv_rope_kernel(
     kv_at = base + which * kv_stride + (kv_head * PAGE + slot % PAGE) * D
     tl.store(kv_at + col, a.to(kv_ptr.dtype.element_ty), mask & ~query)
     tl.store(kv_at + half + col, b.to(kv_ptr.dtype.element_ty), mask & ~query)
-    if R < D:
-        tl.store(q_at + beyond, c.to(q_ptr.dtype.element_ty), outside & query)
-        tl.store(kv_at + beyond, c.to(kv_ptr.dtype.element_ty), outside & ~query)
+    tl.store(q_at + beyond, c.to(q_ptr.dtype.element_ty), outside & query)
+    tl.store(kv_at + beyond, c.to(kv_ptr.dtype.element_ty), outside & ~query)
 
 
 def qkv_rope(

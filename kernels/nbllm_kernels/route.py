@@ -38,9 +38,9 @@ def _route_kernel(
     p = tl.exp(logit - tl.max(logit, 0))
     left, chosen = tl.where(e < E, p, -1.0), 0.0
     place = tl.full([BLOCK], K, tl.int32)  # in which each was taken
-    for i in tl.static_range(K):
+    for i in tl.static_range(K):  # pyright: ignore
         best = tl.argmax(left, 0)
-        chosen += tl.max(left, 0)
+        chosen = chosen + tl.max(left, 0)  # pyright: ignore
         place = tl.where(e == best, i, place)
         left = tl.where(e == best, -1.0, left)
     weight = p / (chosen if NORMALISED else tl.sum(p, 0))

@@ -8,6 +8,7 @@ depend on earlier tokens; `probe` finds out. Importing this imports transformers
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging
@@ -75,16 +76,18 @@ def foreign_config(raw: dict[str, Any], why: str) -> ModelConfig:
 
 
 def _hf_config(raw: dict[str, Any]) -> Any:
-    kind = raw.get("model_type")
+    kind = raw.get("model_type", "")
+    if kind not in CONFIG_MAPPING or not raw.get("architectures"):
+        raise UnsupportedModelError(f"transformers has no model_type {kind!r}")
     try:
-        hf = AutoConfig.for_model(kind, **{k: v for k, v in raw.items() if k != "model_type"})
+        return CONFIG_MAPPING[kind].from_dict(json.loads(json.dumps(raw), object_hook=_untagged))
     except Exception as error:
-        raise UnsupportedModelError(
-            f"transformers cannot read its config.json: {probe.reason(error)}"
-        ) from None
-    if not raw.get("architectures"):
-        raise UnsupportedModelError("config.json does not name an architecture")
-    return hf
+        raise ModelError(f"transformers refuses config.json: {probe.reason(error)}") from None
+
+
+def _untagged(value: dict[str, Any]) -> Any:
+    """What transformers writes for infinity: {"__float__": "Infinity"}."""
+    return float(value["__float__"]) if value.keys() == {"__float__"} else value
 
 
 def _fit(hf: Any, raw: dict[str, Any]) -> Any:

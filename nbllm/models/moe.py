@@ -26,20 +26,26 @@ class Stacked(nn.Module):
         return self.weight.view(self.count, -1, self.weight.shape[1])
 
 
+class Experts(nn.Module):
+    def __init__(self, gate_up: Stacked, down: Stacked):
+        super().__init__()
+        self.gate_up_proj, self.down_proj = gate_up, down
+
+    def forward(self, x: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
+        return experts(x, ids, weights, self.gate_up_proj.matrices, self.down_proj.matrices)
+
+
 class MoE(nn.Module):
     def __init__(self, c: ModelConfig, count: int, size: int, normalised: bool):
         super().__init__()
         self.k, self.normalised = c.raw["num_experts_per_tok"], normalised
         self.gate = Linear(c.hidden_size, count)
         gate_up, down = (c.hidden_size, 2 * size), (size, c.hidden_size)
-        self.experts = nn.ModuleDict(
-            {"gate_up_proj": Stacked(count, *gate_up), "down_proj": Stacked(count, *down)}
-        )
+        self.experts = Experts(Stacked(count, *gate_up), Stacked(count, *down))
 
     def forward(self, x: Tensor) -> Tensor:
         ids, weights = route(self.gate(x), self.k, self.normalised)
-        gate_up, down = self.experts["gate_up_proj"], self.experts["down_proj"]
-        return experts(x, ids, weights, gate_up.matrices, down.matrices)
+        return self.experts(x, ids, weights)
 
 
 def fused(count: int, gate: str, up: str, down: str, block: str = "mlp") -> dict[str, tuple]:
