@@ -96,8 +96,10 @@ def _fit(hf: Any, raw: dict[str, Any]) -> Any:
         raise ModelError("it has an encoder besides its decoder")
     if hf.get_text_config() is not hf:
         raise ModelError("it is multimodal")
-    if MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(raw["model_type"]) != raw["architectures"][0]:
-        raise ModelError("it is no causal language model")
+    kind, known = raw["model_type"], MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if known.get(kind) != raw["architectures"][0]:
+        right = f"; that of model_type {kind!r} is {known[kind]}" if kind in known else ""
+        raise ModelError(f"it is no causal language model{right}")
     return hf
 
 
