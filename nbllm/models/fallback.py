@@ -121,9 +121,9 @@ def _new(hf: Any, dtype: torch.dtype) -> Any:
         return AutoModelForCausalLM.from_config(
             copy.deepcopy(hf), attn_implementation=probe.NAME, dtype=dtype
         ).eval()
-    except KeyError:
-        raise ModelError("transformers has no attention interface for it") from None
     except Exception as error:
+        if isinstance(error, KeyError) and error.args == (probe.NAME,):
+            raise ModelError("transformers has no attention interface for it") from None
         raise ModelError(f"transformers cannot build it ({probe.reason(error)})") from None
 
 

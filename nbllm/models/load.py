@@ -94,6 +94,8 @@ def read_config(
             return _foreign_config(raw, str(error) if known else "nbllm has no code for it")
         except UnsupportedModelError:  # nobody knows it
             raise error from None
+        except ModelError as other:
+            raise ModelError(f"{error}; {other}" if known else str(other)) from None
 
 
 def _architecture(raw: dict[str, Any]) -> str | None:
