@@ -5,6 +5,7 @@
     ├── PromptError            (ValueError)           a prompt is empty, too long or outside the vocabulary
     ├── TemplateError          (ValueError)           a chat template is missing or fails
     ├── ModelError             (ValueError)           a model cannot be found, read or run
+    │   └── UnsupportedModelError                     nbllm's own code for it lacks something
     ├── OutOfMemoryError       (MemoryError)          the GPU, or the KV cache, cannot hold what was asked
     ├── NoModelError           (LookupError)          nothing is loaded
     ├── ClosedError            (RuntimeError)         the LLM was closed
@@ -48,6 +49,10 @@ class TemplateError(NbllmError, ValueError):
 
 class ModelError(NbllmError, ValueError):
     """A model cannot be found, read or run."""
+
+
+class UnsupportedModelError(ModelError):
+    """nbllm has no code of its own for a model, or for what its config.json asks for."""
 
 
 class OutOfMemoryError(NbllmError, MemoryError):

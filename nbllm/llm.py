@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 AnyParams = SamplingParams | BeamSearchParams
 
+MODEL_IMPLS = ("auto", "native", "transformers")
 LOGPROBS_MODES = ("raw_logprobs", "processed_logprobs")
 
 
@@ -70,6 +71,8 @@ class LLM:
     chat_template: a file, a template, or the name of one of the tokenizer's.
     max_logprobs: largest `logprobs` that a request may ask for; −1: no limit.
     hf_overrides: a dictionary laid over config.json.
+    model_impl: "native" (nbllm's own code for the architecture), "transformers" (its code, with
+        nbllm's cache and attention), or "auto": native where there is such code.
     device: "auto", "cpu", "cuda" or "cuda:1".
     deterministic: the same tokens whatever shares the batch; on a CPU, in float32, nothing has to be
         done for it.
@@ -100,6 +103,7 @@ class LLM:
         max_logprobs: int = 20,
         revision: str | None = None,
         hf_overrides: dict[str, Any] | None = None,
+        model_impl: str = "auto",
         device: str | torch.device = "auto",
         deterministic: bool = False,
         logprobs_mode: str = "raw_logprobs",
@@ -110,6 +114,10 @@ class LLM:
         if logprobs_mode not in LOGPROBS_MODES:
             raise ParamError(
                 f"logprobs_mode must be one of {', '.join(LOGPROBS_MODES)}, got {logprobs_mode!r}"
+            )
+        if model_impl not in MODEL_IMPLS:
+            raise ParamError(
+                f"model_impl must be one of {', '.join(MODEL_IMPLS)}, got {model_impl!r}"
             )
         if not isinstance(model, str | Path):
             raise NotYetError(f"model must be a name or a folder, got a {type(model).__name__}")
@@ -128,7 +136,7 @@ class LLM:
             raise NotYetError("deterministic=True is supported only on a CPU yet; leave it out")
         self.name, self._revision = str(model).rstrip("/").rpartition("/")[2], revision
         self._folder = load.find(model, revision)
-        self.config = load.read_config(self._folder, hf_overrides)
+        self.config = load.read_config(self._folder, hf_overrides, model_impl)
         self._dtype = pick_dtype(dtype, self.config.dtype, self._device)
         self.tokenizer = _tokenizer(tokenizer, self._folder)
         self._chat_template = chats.load_if_path(chat_template, self.tokenizer)
@@ -440,7 +448,7 @@ class LLM:
             name=self.name,
             path=str(self._folder),
             architecture=self.config.architecture,
-            implementation="native",
+            implementation=self.config.implementation,
             dtype=str(self._dtype).removeprefix("torch."),
             device=str(self._device),
             num_parameters=self._num_parameters,

@@ -12,6 +12,7 @@ from nbllm_kernels.decode_attention import (
     decode_attention_ref,
     work_for_decode,
 )
+from nbllm_kernels.experts import experts, experts_ref
 from nbllm_kernels.prefill_attention import (
     prefill_attention,
     prefill_attention_ref,
@@ -21,6 +22,7 @@ from nbllm_kernels.process_logits import Penalties, process_logits, process_logi
 from nbllm_kernels.qkv_rope import qkv_rope, qkv_rope_ref
 from nbllm_kernels.rms_norm import add_rms_norm, add_rms_norm_ref
 from nbllm_kernels.rope import rope_table
+from nbllm_kernels.route import route
 from nbllm_kernels.row_steps import RowState, advance, advance_ref, step_inputs, step_inputs_ref
 from nbllm_kernels.sample import sample, sample_ref
 from nbllm_kernels.silu_mul import silu_mul, silu_mul_ref
@@ -175,6 +177,29 @@ def prefilling() -> Iterator[Case]:
         yield Case(name, [call], 4 * heads * dim * pairs, right, "TFLOP/s")
 
 
+def mixing() -> Iterator[Case]:
+    """The experts of one layer of Qwen3-30B-A3B: 8 of 128, 2048 wide, of 768."""
+    count, k, size, inner = 128, 8, 2048, 768
+    gate_up, down = randn(count, 2 * inner, size), randn(count, size, inner)
+    for tokens in (1, 2, 8, 32, 256, 4096):
+        inputs = [
+            (randn(tokens, size), *route(randn(tokens, count), k, True))
+            for _ in range(8 if tokens < 32 else 2)
+        ]
+        calls = [partial(experts, *x, gate_up, down) for x in inputs]
+        read = sum(len(ids.unique()) for _, ids, _ in inputs) / len(inputs)
+
+        def right(x=inputs[0], call=calls[0]):
+            wide = (x[0].float(), *x[1:], gate_up.float(), down.float())
+            return close(call(), experts_ref(*wide))
+
+        name, flops = f"Qwen3-30B-A3B, {tokens} tokens", 6 * tokens * k * size * inner
+        if tokens > 256:
+            yield Case(name, calls, flops, right, "TFLOP/s")
+        else:
+            yield Case(name, calls, read * 3 * size * inner * 2, right)
+
+
 def zipf(rows: int, vocabulary: int) -> Tensor:
     """Logits as models have them: probability falls as rank**-1.3, ids in any order."""
     ranks = torch.arange(1, vocabulary + 1, device="cuda").log() * -1.3
@@ -271,6 +296,7 @@ CASES = {
     "qkv_rope": qkv,
     "decode_attention": decoding,
     "prefill_attention": prefilling,
+    "experts": mixing,
     "sample": sampling,
     "top_logprobs": tops,
     "process_logits": processing,

@@ -3,7 +3,7 @@
 q = rope(norm(q)),  k = rope(norm(k)),  cache[slot] = k, v        (norm, rope: where a model has them)
 
 One launch instead of six; memory bound: it reads the projection and writes as much. The rotation is
-the half-split one of `rope.py`. One program takes some heads of one token; its heads are queries,
+the half-split one of `rope.py`, of a head's first R dims where the table has so many. One program takes some heads of one token; its heads are queries,
 keys or values by their number.
 """
 
@@ -27,30 +27,32 @@ def qkv_rope_ref(
     q_weight: Tensor | None = None,
     k_weight: Tensor | None = None,
     eps: float = 1e-6,
+    offset: float = 0.0,
 ) -> Tensor:
     """As `qkv_rope`; every step is rounded only once, at its end."""
     num_kv_heads, size, dim = kv.shape[3:]
     x = qkv.float().unflatten(-1, (num_heads + 2 * num_kv_heads, dim))
     q, k, v = x.split((num_heads, num_kv_heads, num_kv_heads), 1)
     if q_weight is not None and k_weight is not None:
-        q = F.rms_norm(q, (dim,), q_weight.float(), eps)
-        k = F.rms_norm(k, (dim,), k_weight.float(), eps)
+        q = F.rms_norm(q, (dim,), q_weight.float() + offset, eps)
+        k = F.rms_norm(k, (dim,), k_weight.float() + offset, eps)
     if cos_sin is not None:
-        cos, sin = cos_sin[positions][:, None].chunk(2, -1)
+        half, (cos, sin) = cos_sin.shape[1] // 2, cos_sin[positions][:, None].chunk(2, -1)
         q, k = (
-            torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
-            for a, b in (q.chunk(2, -1), k.chunk(2, -1))
+            torch.cat((a * cos - b * sin, b * cos + a * sin, rest), -1)
+            for a, b, rest in (x.split((half, half, dim - 2 * half), -1) for x in (q, k))
         )
-    page, offset = slots // size, slots % size
-    kv[page, layer, 0, :, offset] = k.to(kv.dtype)
-    kv[page, layer, 1, :, offset] = v.to(kv.dtype)
+    page, place = slots // size, slots % size
+    kv[page, layer, 0, :, place] = k.to(kv.dtype)
+    kv[page, layer, 1, :, place] = v.to(kv.dtype)
     return q.to(qkv.dtype)
 
 
 @jit
-def _normalised(a, b, a_weight, b_weight, eps, D: tl.constexpr):
-    scale = tl.rsqrt((tl.sum(a * a, 1) + tl.sum(b * b, 1)) / D + eps)[:, None]
-    return a * scale * a_weight, b * scale * b_weight
+def _weight(q_weight_ptr, k_weight_ptr, at, query, there, offset):
+    """Of the head norms of queries and keys, a tile's part."""
+    of_q = tl.load(q_weight_ptr + at, there & query, other=0.0).to(tl.float32)
+    return of_q + tl.load(k_weight_ptr + at, there & ~query, other=0.0).to(tl.float32) + offset
 
 
 @jit(do_not_specialize=["layer"])
@@ -68,50 +70,59 @@ def _qkv_rope_kernel(
     layer_stride,
     kv_stride,
     eps,
+    offset,
     H: tl.constexpr,
     K: tl.constexpr,
     D: tl.constexpr,
     PAGE: tl.constexpr,
     HEADS: tl.constexpr,
+    R: tl.constexpr,
     HALF: tl.constexpr,
+    REST: tl.constexpr,
     ROPE: tl.constexpr,
     NORM: tl.constexpr,
 ):
     token = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1) * HEADS + tl.arange(0, HEADS)[:, None]
     col = tl.arange(0, HALF)[None, :]
-    half: tl.constexpr = D // 2
+    half: tl.constexpr = R // 2
     mask = (head < H + 2 * K) & (col < half)
     at = (token * (H + 2 * K) + head) * D + col
     a = tl.load(qkv_ptr + at, mask, other=0.0).to(tl.float32)
     b = tl.load(qkv_ptr + at + half, mask, other=0.0).to(tl.float32)
-    turned = head < H + K  # a query or a key
+    turned, query = head < H + K, head < H  # a query or a key
+    beyond = R + tl.arange(0, REST)[None, :]  # the dims that are not rotated
+    outside = (head < H + 2 * K) & (beyond < D)
+    c_at = (token * (H + 2 * K) + head) * D + beyond
+    c = tl.load(qkv_ptr + c_at, outside, other=0.0).to(tl.float32)
     if NORM:
-        query, inside = head < H, (col < half) & (head < H + K)
-        wa = tl.load(q_weight_ptr + col + head * 0, query & inside, other=0.0).to(tl.float32)
-        wb = tl.load(q_weight_ptr + half + col + head * 0, query & inside, other=0.0).to(tl.float32)
-        wa += tl.load(k_weight_ptr + col + head * 0, inside & ~query, other=0.0).to(tl.float32)
-        wb += tl.load(k_weight_ptr + half + col + head * 0, inside & ~query, other=0.0).to(
-            tl.float32
-        )
-        na, nb = _normalised(a, b, wa, wb, eps, D)
-        a, b = tl.where(turned, na, a), tl.where(turned, nb, b)
+        square = tl.sum(a * a, 1) + tl.sum(b * b, 1) + tl.sum(c * c, 1)
+        scale = tl.rsqrt(square / D + eps)[:, None]
+        at, there = col + head * 0, (col < half) & turned
+        wa = _weight(q_weight_ptr, k_weight_ptr, at, query, there, offset)
+        wb = _weight(q_weight_ptr, k_weight_ptr, at + half, query, there, offset)
+        a, b = tl.where(turned, a * scale * wa, a), tl.where(turned, b * scale * wb, b)
+        at, there = beyond + head * 0, outside & turned
+        wc = _weight(q_weight_ptr, k_weight_ptr, at, query, there, offset)
+        c = tl.where(turned, c * scale * wc, c)
     if ROPE:
-        row = cos_sin_ptr + tl.load(positions_ptr + token).to(tl.int64) * D
+        row = cos_sin_ptr + tl.load(positions_ptr + token).to(tl.int64) * R
         cos = tl.load(row + col, col < half, other=0.0)
         sin = tl.load(row + half + col, col < half, other=0.0)
         ra, rb = a * cos - b * sin, b * cos + a * sin
         a, b = tl.where(turned, ra, a), tl.where(turned, rb, b)
-    q_at = q_ptr + (token * H + head) * D + col
-    tl.store(q_at, a.to(q_ptr.dtype.element_ty), mask & (head < H))
-    tl.store(q_at + half, b.to(q_ptr.dtype.element_ty), mask & (head < H))
+    q_at = q_ptr + (token * H + head) * D
+    tl.store(q_at + col, a.to(q_ptr.dtype.element_ty), mask & query)
+    tl.store(q_at + half + col, b.to(q_ptr.dtype.element_ty), mask & query)
     slot = tl.load(slots_ptr + token).to(tl.int64)
     base = kv_ptr + (slot // PAGE) * page_stride + layer.to(tl.int64) * layer_stride
     shared = head - H
     which, kv_head = shared // K, shared % K
-    kv_at = base + which * kv_stride + (kv_head * PAGE + slot % PAGE) * D + col
-    tl.store(kv_at, a.to(kv_ptr.dtype.element_ty), mask & (head >= H))
-    tl.store(kv_at + half, b.to(kv_ptr.dtype.element_ty), mask & (head >= H))
+    kv_at = base + which * kv_stride + (kv_head * PAGE + slot % PAGE) * D
+    tl.store(kv_at + col, a.to(kv_ptr.dtype.element_ty), mask & ~query)
+    tl.store(kv_at + half + col, b.to(kv_ptr.dtype.element_ty), mask & ~query)
+    tl.store(q_at + beyond, c.to(q_ptr.dtype.element_ty), outside & query)
+    tl.store(kv_at + beyond, c.to(kv_ptr.dtype.element_ty), outside & ~query)
 
 
 def qkv_rope(
@@ -125,17 +136,18 @@ def qkv_rope(
     q_weight: Tensor | None = None,
     k_weight: Tensor | None = None,
     eps: float = 1e-6,
+    offset: float = 0.0,
     out: Tensor | None = None,
 ) -> Tensor:
     """Queries [T, H, D] for attention; keys and values go to the cache.
 
     qkv [T, (H + 2 * K) * D]: queries, keys, values; positions, slots [T], slot = page * page_size +
-    offset; cos_sin [max_length, D] of `rope_table`, or None for no rotation; kv [P, layers, 2, K,
-    page_size, D]; q_weight, k_weight [D] of an RMSNorm over each head, or None.
+    offset; cos_sin [max_length, R] of `rope_table`, or None for no rotation; kv [P, layers, 2, K,
+    page_size, D]; q_weight, k_weight [D] of an RMSNorm over each head, or None, plus `offset`.
     """
     if not use_triton(qkv):
         q = qkv_rope_ref(
-            qkv, positions, slots, cos_sin, kv, layer, num_heads, q_weight, k_weight, eps
+            qkv, positions, slots, cos_sin, kv, layer, num_heads, q_weight, k_weight, eps, offset
         )
         return q if out is None else out.copy_(q)
     check_cache("qkv_rope", kv)
@@ -151,7 +163,8 @@ def qkv_rope(
     require_contiguous("qkv_rope", q_weight=q_weight, k_weight=k_weight, out=q)
     if not tokens:
         return q
-    block = next_power_of_2(dim // 2)
+    rotated = dim if cos_sin is None else cos_sin.shape[1]
+    block = next_power_of_2(rotated // 2)
     per_program = max(1, (512 if tokens <= 256 else 1024) // block)
     _qkv_rope_kernel[(tokens, -(-heads // per_program))](
         qkv,
@@ -167,12 +180,15 @@ def qkv_rope(
         kv.stride(1),
         kv.stride(2),
         eps,
+        offset,
         H=num_heads,
         K=num_kv_heads,
         D=dim,
         PAGE=size,
         HEADS=per_program,
+        R=rotated,
         HALF=block,
+        REST=next_power_of_2(max(1, dim - rotated)),
         ROPE=cos_sin is not None,
         NORM=q_weight is not None,
         num_warps=4,

@@ -1,7 +1,7 @@
 """RMSNorm, optionally after the residual add that precedes it (Zhang & Sennrich 2019).
 
 residual = x + residual                  (if a residual is given)
-y = residual / sqrt(mean(residual**2) + eps) * weight
+y = residual / sqrt(mean(residual**2) + eps) * (weight + offset)
 
 Memory bound: with a residual it reads two rows and writes two. One program takes a row, or several
 short ones.
@@ -17,13 +17,14 @@ from torch import Tensor
 from ._triton import jit, next_power_of_2, require_contiguous, tl, use_triton
 
 
-def rms_norm_ref(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+def rms_norm_ref(x: Tensor, weight: Tensor, eps: float, offset: float = 0.0) -> Tensor:
     """x [..., N], weight [N] -> [..., N]; the statistics are float32 whatever the dtype."""
     # torch's own has no CPU kernel and takes twice as many operations
     size, wide = x.shape[-1], x.float()
     norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
     root = torch.hypot(norm, _constant((size * eps) ** 0.5, x.device)).mul_(size**-0.5)
-    return torch.div(wide, root).mul_(weight.float()).to(x.dtype)
+    scale = weight.float() + offset if offset else weight.float()
+    return torch.div(wide, root).mul_(scale).to(x.dtype)
 
 
 @lru_cache
@@ -33,11 +34,11 @@ def _constant(value: float, device: torch.device) -> Tensor:
 
 
 def add_rms_norm_ref(
-    x: Tensor, residual: Tensor | None, weight: Tensor, eps: float
+    x: Tensor, residual: Tensor | None, weight: Tensor, eps: float, offset: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """(normalised, new residual); `residual` None stands for zero."""
     residual = x if residual is None else x + residual
-    return rms_norm_ref(residual, weight, eps), residual
+    return rms_norm_ref(residual, weight, eps, offset), residual
 
 
 @jit(do_not_specialize=["T"])
@@ -49,6 +50,7 @@ def _rms_norm_kernel(
     sum_ptr,
     T,
     eps,
+    offset,
     N: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -66,17 +68,19 @@ def _rms_norm_kernel(
         x = rounded.to(tl.float32)
     scale = tl.rsqrt(tl.sum(x * x, 1) / N + eps)
     weight = tl.load(weight_ptr + cols, cols < N, other=0.0).to(tl.float32)
-    y = x * scale[:, None] * weight
+    y = x * scale[:, None] * (weight + offset)
     tl.store(y_ptr + at, y.to(y_ptr.dtype.element_ty), mask)
 
 
-def rms_norm(x: Tensor, weight: Tensor, eps: float, out: Tensor | None = None) -> Tensor:
+def rms_norm(
+    x: Tensor, weight: Tensor, eps: float, out: Tensor | None = None, offset: float = 0.0
+) -> Tensor:
     """x [..., N], weight [N] -> [..., N], in `out` if given, which may be x."""
     if not use_triton(x):
-        y = rms_norm_ref(x, weight, eps)
+        y = rms_norm_ref(x, weight, eps, offset)
         return y if out is None else out.copy_(y)
     y = torch.empty_like(x) if out is None else out
-    _launch(x, None, weight, eps, y, None)
+    _launch(x, None, weight, eps, offset, y, None)
     return y
 
 
@@ -87,23 +91,30 @@ def add_rms_norm(
     eps: float,
     out: Tensor | None = None,
     residual_out: Tensor | None = None,
+    offset: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """(normalised, new residual), in `out` and `residual_out`, which may be x and residual."""
     if not use_triton(x):
-        y, total = add_rms_norm_ref(x, residual, weight, eps)
+        y, total = add_rms_norm_ref(x, residual, weight, eps, offset)
         y = y if out is None else out.copy_(y)
         return y, total if residual_out is None else residual_out.copy_(total)
     if residual is None:
         total = x if residual_out is None else residual_out.copy_(x)
-        return rms_norm(x, weight, eps, out), total
+        return rms_norm(x, weight, eps, out, offset), total
     y = torch.empty_like(x) if out is None else out
     total = torch.empty_like(x) if residual_out is None else residual_out
-    _launch(x, residual, weight, eps, y, total)
+    _launch(x, residual, weight, eps, offset, y, total)
     return y, total
 
 
 def _launch(
-    x: Tensor, residual: Tensor | None, weight: Tensor, eps: float, y: Tensor, total: Tensor | None
+    x: Tensor,
+    residual: Tensor | None,
+    weight: Tensor,
+    eps: float,
+    offset: float,
+    y: Tensor,
+    total: Tensor | None,
 ) -> None:
     require_contiguous("rms_norm", x=x, residual=residual, weight=weight, out=y, total=total)
     size = x.shape[-1]
@@ -121,6 +132,7 @@ def _launch(
         total,
         count,
         eps,
+        offset,
         N=size,
         ROWS=rows,
         BLOCK=block,

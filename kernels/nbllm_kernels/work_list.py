@@ -132,10 +132,16 @@ def decode_work(
     return work
 
 
-def prefill_work(q_starts: Tensor, num_tokens: int, block: int) -> WorkList:
-    """Items of `block` new tokens; q_starts [B + 1] says where in num_tokens each row's begin."""
+def prefill_work(
+    q_starts: Tensor, num_tokens: int, block: int, most: int | None = None
+) -> WorkList:
+    """Items of `block` new tokens; q_starts [B + 1] says where in num_tokens each row's begin.
+
+    most: how many rows have tokens, at the most.
+    """
     rows = len(q_starts) - 1
-    capacity, target = -(-num_tokens // block) + rows, 1 << 30
+    capacity = -(-num_tokens // block) + (rows if most is None else min(rows, most))
+    target = 1 << 30
     if use_triton(q_starts):
         return _launch(q_starts, rows, capacity, target, block, 0, 0)
     new = q_starts.diff()

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nbllm.errors import ModelError, NotYetError
+from nbllm.errors import ModelError, UnsupportedModelError
+
+from . import families
+from .rotary import check_rope, max_length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,20 +24,42 @@ class ModelConfig:
     intermediate_size: int
     vocab_size: int
     max_length: int
-    rope_theta: float
     tie_embeddings: bool
     dtype: str | None
     eos_token_ids: tuple[int, ...]
+    windows: tuple[int, ...]  # of each layer, the newest tokens that a query sees; 0: all
     raw: dict[str, Any]  # everything else that one architecture or another reads
+    implementation: str = "native"
+    """ "native", or "transformers" and why not native."""
 
     @property
     def norm_eps(self) -> float:
         """What RMSNorm adds to the mean square."""
         return self.raw.get("rms_norm_eps", 1e-6)
 
+    @property
+    def native(self) -> bool:
+        """Whether the model is one of nbllm's own."""
+        return self.implementation == "native"
+
+    def require(self, field: str, *values: Any) -> Any:
+        """The field's value, which must be one of `values`; the first one if it is not there."""
+        value = self.raw.get(field, values[0])
+        if value not in values:
+            only = " or ".join(map(repr, values))
+            raise UnsupportedModelError(
+                f"nbllm's {self.architecture} has {field}={only}, config.json says {value!r}"
+            )
+        return value
+
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> ModelConfig:
-        """Read a Hugging Face config. Raises `ModelError` for what is missing or contradictory."""
+        """Read a Hugging Face config.
+
+        Raises `ModelError` for what is missing, `UnsupportedModelError` for what nbllm lacks.
+        """
+        config = families.completed(config)
+        check_rope(config)
         try:
             heads = config["num_attention_heads"]
             return cls(
@@ -46,24 +71,15 @@ class ModelConfig:
                 hidden_size=config["hidden_size"],
                 intermediate_size=config.get("intermediate_size") or config["ffn_dim"],
                 vocab_size=config["vocab_size"],
-                max_length=config["max_position_embeddings"],
-                rope_theta=_rope_theta(config),
+                max_length=max_length(config),
                 tie_embeddings=config.get("tie_word_embeddings", False),
                 dtype=config.get("dtype") or config.get("torch_dtype"),
                 eos_token_ids=as_ids(config.get("eos_token_id")),
+                windows=families.windows(config),
                 raw=config,
             )
         except KeyError as error:
             raise ModelError(f"config.json lacks {error.args[0]!r}") from None
-
-
-def _rope_theta(config: dict[str, Any]) -> float:
-    # transformers 5 writes rope_parameters, earlier versions rope_theta and rope_scaling
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = rope.get("rope_type") or rope.get("type") or "default"
-    if kind != "default":
-        raise NotYetError(f"rope scaling of type {kind!r} is not supported yet")
-    return float(rope.get("rope_theta") or config.get("rope_theta") or 10000.0)
 
 
 def as_ids(value: int | list[int] | None) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from nbllm_kernels.qkv_rope import qkv_rope
 from .batch import Batch, Packed
 
 if TYPE_CHECKING:
-    from .layers import RMSNorm
+    from .layers import PagedAttention, RMSNorm
 
 
 def write(
@@ -34,40 +34,38 @@ def write(
     if norms is None:
         return qkv_rope(qkv, *where)
     of_q, of_k = norms
-    return qkv_rope(qkv, *where, of_q.weight, of_k.weight, of_q.eps)
+    return qkv_rope(qkv, *where, of_q.weight, of_k.weight, of_q.eps, of_q.offset)
 
 
-def attend(q: Tensor, batch: Batch, layer: int, scale: float) -> Tensor:
+def attend(q: Tensor, batch: Batch, of: PagedAttention) -> Tensor:
     """One token each of the decoding requests, then the chunks: q [T, H, D] -> [T, H, D]."""
     packed = batch.packed
     assert packed is not None, "a batch of a GPU is packed, or one of beams"
     count = len(batch.kv_lens)
     if packed.q_starts is None:
-        return _decode(q, batch, packed, layer, scale, torch.empty_like(q))
+        return _decode(q, batch, packed, of, torch.empty_like(q))
     # padding of a captured step attends to nothing, and must not carry NaN to the null page
     out = torch.empty_like(q) if packed.chunk_rows is None else torch.zeros_like(q)
     if count:
-        _decode(q[:count], batch, packed, layer, scale, out[:count])
-    _prefill(q[count:], batch, packed, layer, scale, out[count:])
+        _decode(q[:count], batch, packed, of, out[:count])
+    _prefill(q[count:], batch, packed, of, out[count:])
     return out
 
 
-def _decode(
-    q: Tensor, batch: Batch, packed: Packed, layer: int, scale: float, out: Tensor
-) -> Tensor:
-    lens = batch.kv_lens
-    work = batch.once("decode work", lambda: work_for_decode(lens, batch.kv))
-    where = q, batch.kv, layer, batch.pages, lens, scale
-    return decode_attention(*where, work=work, rows=packed.rows, out=out)
+def _decode(q: Tensor, batch: Batch, packed: Packed, of: PagedAttention, out: Tensor) -> Tensor:
+    lens, key = batch.kv_lens, ("decode work", of.window)
+    work = batch.once(key, lambda: work_for_decode(lens, batch.kv, of.window))
+    where = q, batch.kv, of.layer, batch.pages, lens, of.scale
+    how = {"rows": packed.rows, "window": of.window, "softcap": of.softcap}
+    return decode_attention(*where, work=work, out=out, **how)
 
 
-def _prefill(
-    q: Tensor, batch: Batch, packed: Packed, layer: int, scale: float, out: Tensor
-) -> Tensor:
+def _prefill(q: Tensor, batch: Batch, packed: Packed, of: PagedAttention, out: Tensor) -> Tensor:
     starts, pages, lens = packed.q_starts, packed.pages, packed.kv_lens
     assert starts is not None
     assert pages is not None
     assert lens is not None
     work = batch.once("prefill work", lambda: work_for_prefill(starts, len(q), batch.kv))
-    where = q, batch.kv, layer, pages, starts, lens, scale
-    return prefill_attention(*where, work=work, rows=packed.chunk_rows, out=out)
+    where = q, batch.kv, of.layer, pages, starts, lens, of.scale
+    how = {"rows": packed.chunk_rows, "window": of.window, "softcap": of.softcap}
+    return prefill_attention(*where, work=work, out=out, **how)

@@ -58,18 +58,21 @@ class Embedding(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm; with a residual it adds first and returns both."""
+    """Root-mean-square norm; with a residual it adds first and returns both.
 
-    def __init__(self, size: int, eps: float):
+    offset: what is added to the weights; 1 where a checkpoint has their distance from one.
+    """
+
+    def __init__(self, size: int, eps: float, offset: float = 0.0):
         super().__init__()
-        self.weight, self.eps = empty(size), eps
+        self.weight, self.eps, self.offset = empty(size), eps, offset
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x, self.weight, self.eps)
+        return rms_norm(x, self.weight, self.eps, offset=self.offset)
 
     def add(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
         """(norm(x + residual), x + residual)."""
-        return add_rms_norm(x, residual, self.weight, self.eps)
+        return add_rms_norm(x, residual, self.weight, self.eps, offset=self.offset)
 
 
 class LayerNorm(nn.Module):
@@ -84,11 +87,24 @@ class LayerNorm(nn.Module):
 
 
 class PagedAttention(nn.Module):
-    """Writes the new keys and values to their pages, then attends over all of a request's."""
+    """Writes the new keys and values to their pages, then attends over all of a request's.
 
-    def __init__(self, layer: int, head_dim: int):
+    window: the newest tokens that a query sees, its own included, 0: all; scale: of the scores,
+    default head_dim ** -0.5; softcap: what bounds the scores, 0: nothing.
+    """
+
+    def __init__(
+        self,
+        layer: int,
+        head_dim: int,
+        *,
+        window: int = 0,
+        scale: float | None = None,
+        softcap: float = 0.0,
+    ):
         super().__init__()
-        self.layer, self.scale = layer, head_dim**-0.5
+        self.layer, self.window, self.softcap = layer, window, softcap
+        self.scale = head_dim**-0.5 if scale is None else scale
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> Tensor:
         """q [T, H, D], k and v [T, K, D] -> [T, H * D]."""
@@ -123,7 +139,7 @@ class PagedAttention(nn.Module):
         q = fused.write(qkv, batch, self.layer, num_heads, cos_sin, norms)
         if batch.beams is not None:
             return self.beams(q, batch.beams, batch).flatten(1)
-        return fused.attend(q, batch, self.layer, self.scale).flatten(1)
+        return fused.attend(q, batch, self).flatten(1)
 
     def side_by_side(self, q: Tensor, k: Tensor, v: Tensor, side: Tensor, batch: Batch) -> Tensor:
         lens, longest = batch.kv_lens, batch.max_kv_len
@@ -133,23 +149,24 @@ class PagedAttention(nn.Module):
         return row_attention(q, side, self.layer, mask, self.scale)
 
     def decode(self, q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> Tensor:
-        if batch.side is not None:
+        kv, longest, window = batch.kv, batch.max_kv_len, self.window
+        if batch.side is not None and not (window or self.softcap):
             return self.side_by_side(q, k, v, batch.side, batch)
-        kv, longest = batch.kv, batch.max_kv_len
         rows = batch.once("rows", lambda: page_rows(kv, batch.pages, longest))
-        mask = batch.once("mask", lambda: decode_mask(kv, longest, batch.kv_lens))
-        return decode_attention(q, kv, rows[self.layer], mask, self.scale)
+        key = "mask", window
+        mask = batch.once(key, lambda: decode_mask(kv, longest, batch.kv_lens, window))
+        return decode_attention(q, kv, rows[self.layer], mask, self.scale, self.softcap)
 
     def prefill(self, q: Tensor, chunk: Chunk, batch: Batch) -> Tensor:
-        kv, longest, mask = batch.kv, chunk.max_kv_len, None
+        kv, longest, mask, window = batch.kv, chunk.max_kv_len, None, self.window
         rows = batch.once((id(chunk), "rows"), lambda: page_rows(kv, chunk.pages, longest))
-        if chunk.tokens.shape != (1, longest):
-            positions = batch.positions[chunk.tokens]
-            mask = batch.once((id(chunk), "mask"), lambda: prefill_mask(kv, longest, positions))
-        return prefill_attention(q, kv, rows[self.layer], longest, mask, self.scale)
+        if chunk.tokens.shape != (1, longest) or window or self.softcap:
+            positions, key = batch.positions[chunk.tokens], (id(chunk), "mask", window)
+            mask = batch.once(key, lambda: prefill_mask(kv, longest, positions, window))
+        return prefill_attention(q, kv, rows[self.layer], longest, mask, self.scale, self.softcap)
 
     def beams(self, q: Tensor, b: Beams, batch: Batch) -> Tensor:
-        kv, heads = batch.kv, q.shape[1]
+        kv, heads, window = batch.kv, q.shape[1], self.window
         of = b.pages, b.prompt_lens, b.max_prompt_len, b.slots, b.ancestors
-        rows, mask = batch.once("beams", lambda: beam_keys(kv, *of, heads))
-        return beam_attention(q, kv, rows[self.layer], mask, self.scale)
+        rows, mask = batch.once(("beams", window), lambda: beam_keys(kv, *of, heads, window))
+        return beam_attention(q, kv, rows[self.layer], mask, self.scale, self.softcap)

@@ -4,14 +4,17 @@ Parameter names are the checkpoint's, except that q/k/v and gate/up are stored f
 the loader how. Shapes: T tokens, H query heads, K key-value heads, D head dim, R rows with logits.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
-from nbllm_kernels.rope import rope, rope_table
+from nbllm_kernels.rope import rope
 from nbllm_kernels.silu_mul import silu_mul
 
 from .batch import Batch
 from .config import ModelConfig
 from .layers import Embedding, Linear, PagedAttention, RMSNorm
+from .rotary import by_position, table
 
 
 class SelfAttention(nn.Module):
@@ -21,14 +24,14 @@ class SelfAttention(nn.Module):
         self.num_heads, self.num_kv_heads = c.num_heads, c.num_kv_heads
         self.qkv_proj = Linear(c.hidden_size, (c.num_heads + 2 * c.num_kv_heads) * c.head_dim, bias)
         self.o_proj = Linear(c.num_heads * c.head_dim, c.hidden_size, bias)
-        self.attend = PagedAttention(layer, c.head_dim)
+        self.attend = PagedAttention(layer, c.head_dim, window=c.windows[layer])
 
     @property
     def norms(self) -> tuple[RMSNorm, RMSNorm] | None:
         """Those of the heads of q and k, where there are any."""
         return None
 
-    def forward(self, x: Tensor, cos_sin: Tensor, batch: Batch) -> Tensor:
+    def forward(self, x: Tensor, cos_sin: Tensor | None, batch: Batch) -> Tensor:
         if batch.fused:
             qkv = self.qkv_proj(x)
             return self.o_proj(self.attend.fused(qkv, batch, self.num_heads, cos_sin, self.norms))
@@ -75,20 +78,22 @@ class Layer(nn.Module):
 
 
 class Decoder(nn.Module):
-    cos_sin: Tensor  # [max_length, D]
+    cos_sin: Tensor  # [max_length, R] for the R dims of a head that are rotated
 
-    def __init__(self, c: ModelConfig, layer: type[Layer]):
+    def __init__(self, c: ModelConfig, layer: Callable[[ModelConfig, int], nn.Module]):
         super().__init__()
         self.embed_tokens = Embedding(c.vocab_size, c.hidden_size)
         self.layers = nn.ModuleList(layer(c, i) for i in range(c.num_layers))
         self.norm = RMSNorm(c.hidden_size, c.norm_eps)
-        cos_sin = rope_table(c.head_dim, c.max_length, c.rope_theta, device="cpu")
-        self.register_buffer("cos_sin", cos_sin, persistent=False)
+        self.register_buffer("cos_sin", table(c), persistent=False)
+
+    def rotations(self, batch: Batch) -> list[Tensor]:
+        """What each layer rotates by."""
+        return [by_position(self.cos_sin, batch)] * len(self.layers)
 
     def forward(self, batch: Batch) -> Tensor:  # [R, hidden]
-        cos_sin = self.cos_sin if batch.fused else self.cos_sin[batch.positions]
         x, residual = self.embed_tokens(batch.ids), None
-        for layer in self.layers:
+        for layer, cos_sin in zip(self.layers, self.rotations(batch), strict=True):
             x, residual = layer(x, residual, cos_sin, batch)
         assert residual is not None, "a decoder has at least one layer"
         if batch.last is not None:
@@ -97,12 +102,14 @@ class Decoder(nn.Module):
 
 
 class LlamaForCausalLM(nn.Module):
-    Layer = Layer
+    REQUIRED: dict[str, tuple] = {"hidden_act": ("silu",)}
+    Layer: type[nn.Module] = Layer
+    Decoder = Decoder
     FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
 
     def __init__(self, c: ModelConfig):
         super().__init__()
-        self.model = Decoder(c, self.Layer)
+        self.model = self.Decoder(c, self.Layer)
         self.lm_head = Linear(c.hidden_size, c.vocab_size, bias=False)
         if c.tie_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight

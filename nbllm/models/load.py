@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from nbllm.errors import ModelError, did_you_mean
+from nbllm.errors import ModelError, UnsupportedModelError, did_you_mean
 
 from . import MODELS
 from .config import ModelConfig
@@ -22,6 +22,8 @@ from .layers import Linear
 
 BUNDLED = {"tiny": Path(__file__).parents[1] / "assets" / "tiny"}
 HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model"]
+NEEDLESS = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
+"""What older checkpoints store although it is computed: rotary frequencies, causal masks."""
 DTYPES = {
     "float32": torch.float32,
     "float": torch.float32,
@@ -70,23 +72,61 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} is not valid JSON: {error}") from None
 
 
-def read_config(folder: Path, overrides: dict[str, Any] | None = None) -> ModelConfig:
-    """The folder's config. Raises `ModelError` for a missing one or an architecture nbllm lacks."""
+def read_config(
+    folder: Path, overrides: dict[str, Any] | None = None, model_impl: str = "auto"
+) -> ModelConfig:
+    """The folder's config, for nbllm's own code or for `transformers`': see `LLM(model_impl=…)`.
+
+    Raises `ModelError` for a missing one, or a model that neither can run.
+    """
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no config.json, so it is no model folder")
     raw = {**read_json(folder / "config.json"), **(overrides or {})}
-    architecture = (raw.get("architectures") or [None])[0]
-    if architecture not in MODELS:
+    if model_impl == "transformers":
+        return _foreign_config(raw, "as asked for")
+    try:
+        return _native_config(folder, raw)
+    except UnsupportedModelError as error:
+        if model_impl == "native":
+            raise
+        known = _architecture(raw) in MODELS
+        try:
+            return _foreign_config(raw, str(error) if known else "nbllm has no code for it")
+        except UnsupportedModelError:  # nobody knows it
+            raise error from None
+        except ModelError as other:
+            raise ModelError(f"{error}; {other}" if known else str(other)) from None
+
+
+def _architecture(raw: dict[str, Any]) -> str | None:
+    return (raw.get("architectures") or [None])[0]
+
+
+def _native_config(folder: Path, raw: dict[str, Any]) -> ModelConfig:
+    if (architecture := _architecture(raw)) not in MODELS:
         known = ", ".join(MODELS)
-        raise ModelError(
+        raise UnsupportedModelError(
             f"{folder} is a {architecture or 'model without an architecture'}; nbllm runs {known}, "
             "and what nbllm.models.register is given"
         )
-    return ModelConfig.from_hf(raw)
+    config = ModelConfig.from_hf(raw)
+    for field, values in getattr(_class_of(architecture), "REQUIRED", {}).items():
+        config.require(field, *values)
+    return config
+
+
+def _foreign_config(raw: dict[str, Any], why: str) -> ModelConfig:
+    from .fallback import foreign_config  # imports transformers
+
+    return foreign_config(raw, why)
 
 
 def build(config: ModelConfig, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """The model with uninitialised parameters of `dtype` on `device`."""
+    if not config.native:
+        from .fallback import TransformersModel
+
+        return TransformersModel(config, dtype, device)
     model = _class_of(config.architecture)(config)
     made: dict[int, nn.Parameter] = {}  # tied parameters stay one
     for part in model.modules():
@@ -124,6 +164,8 @@ def ready(model: nn.Module) -> None:
 
 def fill_dummy(model: nn.Module, seed: int = 0) -> None:
     """Random weights of the usual size: for timing, where the text does not matter."""
+    if own := getattr(model, "fill", None):
+        own(None)
     for p in model.parameters():
         generator = torch.Generator(p.device).manual_seed(seed)
         p.data.normal_(0.0, 0.02, generator=generator) if p.ndim > 1 else p.data.fill_(1.0)
@@ -132,20 +174,27 @@ def fill_dummy(model: nn.Module, seed: int = 0) -> None:
 
 def fill(model: nn.Module, folder: Path) -> None:
     """Copy the folder's safetensors into the model; every tensor must be there and be wanted."""
+    if own := getattr(model, "fill", None):
+        own(folder)
+        return
+    prefix, transposed = getattr(model, "PREFIX", ""), getattr(model, "TRANSPOSED", ())
     with ExitStack() as stack:
         files = [stack.enter_context(_open(path)) for path in weight_files(folder)]
-        where = {name: file for file in files for name in file.keys()}  # noqa: SIM118
+        stored = {name: file for file in files for name in file.keys()}  # noqa: SIM118
+        bare = prefix and not any(name.startswith(prefix) for name in stored)
+        where = {(prefix if bare else "") + name: name for name in stored}
         missing, used = [], set()
         for name, sources in _sources(model):
             absent = [s for s in sources if s not in where]
             missing += absent
             if not absent:
                 used.update(sources)
-                parts = [where[s].get_tensor(s) for s in sources]
+                parts = [stored[where[s]].get_tensor(where[s]) for s in sources]
+                if name.endswith(".weight") and any(f".{t}." in name for t in transposed):
+                    parts = [part.T for part in parts]
                 _copy(name, model.get_parameter(name), parts)
         extra = where.keys() - used - _tied(model)
-        # older checkpoints store the rotary frequencies, which are computed
-        unexpected = sorted(n for n in extra if not n.endswith(".rotary_emb.inv_freq"))
+        unexpected = sorted(n for n in extra if not n.endswith(NEEDLESS))
     problems = [
         f"{what} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
         for what, names in (("lacks", missing), ("has unexpected", unexpected))

@@ -4,9 +4,9 @@ The 350M model differs from the others: it normalises after each block, and proj
 embeddings in and out. Shapes as in llama.py.
 """
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .activations import ACTIVATIONS
 from .batch import Batch
 from .config import ModelConfig
 from .layers import Embedding, LayerNorm, Linear, PagedAttention
@@ -41,9 +41,10 @@ class Layer(nn.Module):
         self.fc1 = Linear(c.hidden_size, c.intermediate_size, bias)
         self.fc2 = Linear(c.intermediate_size, c.hidden_size, bias)
         self.final_layer_norm = LayerNorm(c.hidden_size)
+        self.activation = ACTIVATIONS[c.raw.get("activation_function", "relu")]
 
     def mlp(self, x: Tensor) -> Tensor:
-        return self.fc2(F.relu(self.fc1(x)))
+        return self.fc2(self.activation(self.fc1(x)))
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         if self.norm_first:
@@ -77,6 +78,10 @@ class Decoder(nn.Module):
 
 
 class OPTForCausalLM(nn.Module):
+    REQUIRED = {
+        "activation_function": ("relu", *ACTIVATIONS),
+        "layer_norm_elementwise_affine": (True,),
+    }
     FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj")}
 
     def __init__(self, c: ModelConfig):

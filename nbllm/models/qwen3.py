@@ -19,7 +19,7 @@ class SelfAttention(llama.SelfAttention):
     def norms(self) -> tuple[RMSNorm, RMSNorm]:
         return self.q_norm, self.k_norm
 
-    def forward(self, x: Tensor, cos_sin: Tensor, batch: Batch) -> Tensor:
+    def forward(self, x: Tensor, cos_sin: Tensor | None, batch: Batch) -> Tensor:
         if batch.fused:
             return super().forward(x, cos_sin, batch)
         qk, v = self.qk_v(x)

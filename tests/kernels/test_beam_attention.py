@@ -18,12 +18,14 @@ def ancestors_of(parents: torch.Tensor) -> torch.Tensor:
     return table
 
 
-def naive(q, k, v, scale):
+def naive(q, k, v, scale, softcap):
     """One query [H, D] over keys and values [L, K, D]."""
     heads = q.shape[0] // k.shape[1]
     k, v = (x.double().repeat_interleave(heads, 1) for x in (k, v))
-    p = torch.einsum("hd,lhd->hl", q.double() * scale, k).softmax(-1)
-    return torch.einsum("hl,lhd->hd", p, v)
+    score = torch.einsum("hd,lhd->hl", q.double() * scale, k)
+    if softcap:
+        score = softcap * (score / softcap).tanh()
+    return torch.einsum("hl,lhd->hd", score.softmax(-1), v)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,8 @@ def naive(q, k, v, scale):
         (2, 2, 100, 3, 1, [130, 7]),
     ],
 )
-def test_as_with_copies(groups, width, steps, heads, kv_heads, lens):
+@pytest.mark.parametrize(("window", "softcap"), [(0, 0.0), (1, 0.0), (70, 0.0), (9, 2.0)])
+def test_as_with_copies(groups, width, steps, heads, kv_heads, lens, window, softcap):
     torch.manual_seed(steps)
     dim, layers, layer = 12, 3, 1
     per_prompt, per_beams = -(-max(lens) // SIZE), -(-steps * width // SIZE)
@@ -50,15 +53,17 @@ def test_as_with_copies(groups, width, steps, heads, kv_heads, lens):
     slots = (own[:, at // SIZE] * SIZE + at % SIZE).view(groups, steps, width)
     ancestors = ancestors_of(torch.randint(0, width, (groups, steps - 1, width)))
     q = torch.randn(groups * width, heads, dim)
-    rows, mask = beam_keys(kv, pages, torch.tensor(lens), max(lens), slots, ancestors, heads)
-    out = beam_attention(q, kv, rows[layer], mask, 0.3)
+    prompts = pages, torch.tensor(lens), max(lens)
+    rows, mask = beam_keys(kv, *prompts, slots, ancestors, heads, window)
+    out = beam_attention(q, kv, rows[layer], mask, 0.3, softcap)
     for g in range(groups):
         for w in range(width):
             mine = slots[g, torch.arange(steps), ancestors[g, w]]
             prompt = torch.arange(lens[g])
             mine = torch.cat((pages[g, prompt // SIZE] * SIZE + prompt % SIZE, mine))
+            mine = mine[-window:]  # all of them where window is 0
             k, v = kv[mine // SIZE, layer, :, :, mine % SIZE].unbind(1)
-            want = naive(q[g * width + w], k, v, 0.3)
+            want = naive(q[g * width + w], k, v, 0.3, softcap)
             torch.testing.assert_close(out[g * width + w].double(), want, rtol=1e-5, atol=1e-5)
 
 

@@ -43,6 +43,25 @@ def test_many_tokens(kind):
     check(kv, want_kv)
 
 
+@pytest.mark.parametrize("kind", KINDS[:2])
+@pytest.mark.parametrize(("dim", "rotated"), [(64, 16), (128, 96), (80, 2), (34, 32)])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_part_of_a_head_is_rotated(dim, rotated, kind, dtype):
+    (qkv, positions, slots, _), kv, weights = case(5, 6, 2, dim, kind, dtype)
+    args, want_kv = (qkv, positions, slots, rope_table(rotated, 3000, 1e4, DEVICE)), kv.clone()
+    got = qkv_rope(*args, kv, 1, 6, *weights, 1e-6, out=poisoned(5, 6, dim, dtype=dtype))
+    check(got, qkv_rope_ref(*args, want_kv, 1, 6, *weights, 1e-6))
+    check(kv, want_kv)
+
+
+def test_weights_that_are_distances_from_one():
+    args, kv, weights = case(5, 6, 2, 64, "norm and rope", torch.float32)
+    want_kv = kv.clone()
+    got = qkv_rope(*args, kv, 1, 6, *weights, 1e-6, 1.0)
+    check(got, qkv_rope_ref(*args, want_kv, 1, 6, *(w + 1 for w in weights), 1e-6))
+    check(kv, want_kv)
+
+
 def test_rotation_is_that_of_rope():
     (qkv, positions, slots, table), kv, _ = case(5, 2, 1, 64, "rope", torch.float32)
     got = qkv_rope(qkv, positions, slots, table, kv, 0, 2)

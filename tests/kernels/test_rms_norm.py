@@ -27,6 +27,16 @@ def test_add(shape, dtype):
     torch.testing.assert_close(got_total, total, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_weights_that_are_distances_from_one(dtype):
+    x, residual = randn(5, 100, dtype=dtype), randn(5, 100, dtype=dtype)
+    weight = randn(100, dtype=dtype) / 8
+    want = rms_norm_ref(x, weight.float() + 1, 1e-6)
+    check(rms_norm(x, weight, 1e-6, offset=1.0), want)
+    want, _ = add_rms_norm_ref(x, residual, weight.float() + 1, 1e-6)
+    check(add_rms_norm(x, residual, weight, 1e-6, offset=1.0)[0], want)
+
+
 def test_in_place():
     x, residual, weight = randn(5, 100), randn(5, 100), randn(100)
     want, total = add_rms_norm_ref(x, residual, weight, 1e-5)
