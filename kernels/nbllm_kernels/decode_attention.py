@@ -17,9 +17,12 @@ import torch
 from torch import Tensor
 
 from ._triton import (
+    await_inputs,
     jit,
     multiprocessors,
     next_power_of_2,
+    overlap,
+    release,
     require_contiguous,
     tl,
     use_triton,
@@ -104,12 +107,17 @@ def _decode_kernel(
     STAGES: tl.constexpr,
     SPLITS: tl.constexpr,
     BLOCK_G: tl.constexpr,
+    EARLY: tl.constexpr,
+    PDL: tl.constexpr,
 ):
+    release(PDL)
+    await_inputs(PDL and not EARLY)
     item, head = tl.program_id(0) // K, tl.program_id(0) % K
     row = tl.load(items_ptr + item * 4)
     start, stop = tl.load(items_ptr + item * 4 + 1), tl.load(items_ptr + item * 4 + 2)
     parts = tl.load(items_ptr + item * 4 + 3)
     if row < 0:
+        await_inputs(PDL and EARLY)
         return
     table = pages_ptr + row.to(tl.int64) * table_stride
     if ROWS:
@@ -122,6 +130,7 @@ def _decode_kernel(
     in_head = d < D
     q_at = (row.to(tl.int64) * K + head) * GROUP * D + m[:, None] * D + d[None, :]
     in_q = (m < GROUP)[:, None] & in_head[None, :]
+    await_inputs(PDL and EARLY)
     q = tl.load(q_ptr + q_at, in_q, other=0.0)
     layer_ptr = kv_ptr + layer.to(tl.int64) * layer_stride + head * (PAGE * D)
     k_at, v_at = n[None, :] * D + d[:, None], n[:, None] * D + d[None, :]
@@ -224,12 +233,14 @@ def decode_attention(
     window: int = 0,
     softcap: float = 0.0,
     out: Tensor | None = None,
+    early: bool = False,
 ) -> Tensor:
     """One new token a row, already in the cache. q [B, H, D], kv_lens [B] -> [B, H, D].
 
     pages [R, M]: page tables; rows [B] says which of them each row has, None: its own number.
     window: the newest tokens that are seen, the row's own included, 0: all; softcap 0: none.
-    work: `work_for_decode` of the same lengths and window. A row of length 0 gives zeros.
+    work: `work_for_decode` of the same lengths and window. A row of length 0 gives zeros. early
+    promises that all but q and kv is older than the launch before this one: see `overlap`.
     """
     if not use_triton(q):
         y = decode_attention_ref(q, kv, layer, pages, kv_lens, scale, rows, window, softcap)
@@ -278,7 +289,9 @@ def decode_attention(
         STAGES=stages,
         SPLITS=max(2, min(SPLITS, 2048 // next_power_of_2(group * dim))),
         BLOCK_G=next_power_of_2(group * dim),
+        EARLY=early,
         num_warps=warps,
+        **overlap(q),
     )
     return y
 

@@ -13,7 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._triton import jit, next_power_of_2, require_contiguous, tl, use_triton
+from ._triton import (
+    await_inputs,
+    jit,
+    next_power_of_2,
+    overlap,
+    release,
+    require_contiguous,
+    tl,
+    use_triton,
+)
 
 
 def qkv_rope_ref(
@@ -76,16 +85,23 @@ def _qkv_rope_kernel(
     HALF: tl.constexpr,
     ROPE: tl.constexpr,
     NORM: tl.constexpr,
+    EARLY: tl.constexpr,
+    PDL: tl.constexpr,
 ):
+    release(PDL)
+    await_inputs(PDL and not EARLY)
     token = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1) * HEADS + tl.arange(0, HEADS)[:, None]
     col = tl.arange(0, HALF)[None, :]
     half: tl.constexpr = D // 2
     mask = (head < H + 2 * K) & (col < half)
     at = (token * (H + 2 * K) + head) * D + col
-    a = tl.load(qkv_ptr + at, mask, other=0.0).to(tl.float32)
-    b = tl.load(qkv_ptr + at + half, mask, other=0.0).to(tl.float32)
     turned = head < H + K  # a query or a key
+    slot = tl.load(slots_ptr + token).to(tl.int64)
+    if ROPE:
+        row = cos_sin_ptr + tl.load(positions_ptr + token).to(tl.int64) * D
+        cos = tl.load(row + col, col < half, other=0.0)
+        sin = tl.load(row + half + col, col < half, other=0.0)
     if NORM:
         query, inside = head < H, (col < half) & (head < H + K)
         wa = tl.load(q_weight_ptr + col + head * 0, query & inside, other=0.0).to(tl.float32)
@@ -94,18 +110,18 @@ def _qkv_rope_kernel(
         wb += tl.load(k_weight_ptr + half + col + head * 0, inside & ~query, other=0.0).to(
             tl.float32
         )
+    await_inputs(PDL and EARLY)
+    a = tl.load(qkv_ptr + at, mask, other=0.0).to(tl.float32)
+    b = tl.load(qkv_ptr + at + half, mask, other=0.0).to(tl.float32)
+    if NORM:
         na, nb = _normalised(a, b, wa, wb, eps, D)
         a, b = tl.where(turned, na, a), tl.where(turned, nb, b)
     if ROPE:
-        row = cos_sin_ptr + tl.load(positions_ptr + token).to(tl.int64) * D
-        cos = tl.load(row + col, col < half, other=0.0)
-        sin = tl.load(row + half + col, col < half, other=0.0)
         ra, rb = a * cos - b * sin, b * cos + a * sin
         a, b = tl.where(turned, ra, a), tl.where(turned, rb, b)
     q_at = q_ptr + (token * H + head) * D + col
     tl.store(q_at, a.to(q_ptr.dtype.element_ty), mask & (head < H))
     tl.store(q_at + half, b.to(q_ptr.dtype.element_ty), mask & (head < H))
-    slot = tl.load(slots_ptr + token).to(tl.int64)
     base = kv_ptr + (slot // PAGE) * page_stride + layer.to(tl.int64) * layer_stride
     shared = head - H
     which, kv_head = shared // K, shared % K
@@ -126,12 +142,14 @@ def qkv_rope(
     k_weight: Tensor | None = None,
     eps: float = 1e-6,
     out: Tensor | None = None,
+    early: bool = False,
 ) -> Tensor:
     """Queries [T, H, D] for attention; keys and values go to the cache.
 
     qkv [T, (H + 2 * K) * D]: queries, keys, values; positions, slots [T], slot = page * page_size +
     offset; cos_sin [max_length, D] of `rope_table`, or None for no rotation; kv [P, layers, 2, K,
-    page_size, D]; q_weight, k_weight [D] of an RMSNorm over each head, or None.
+    page_size, D]; q_weight, k_weight [D] of an RMSNorm over each head, or None. early promises that
+    positions and slots are older than the launch before this one: see `overlap`.
     """
     if not use_triton(qkv):
         q = qkv_rope_ref(
@@ -175,7 +193,9 @@ def qkv_rope(
         HALF=block,
         ROPE=cos_sin is not None,
         NORM=q_weight is not None,
+        EARLY=early,
         num_warps=4,
+        **overlap(qkv),
     )
     return q
 

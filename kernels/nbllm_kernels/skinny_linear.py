@@ -29,7 +29,11 @@ from ._triton import await_inputs, jit, overlap, release, require_contiguous, tl
 from .skinny_tiles import LANES, RowsTile, RowTile, row_tile, rows_tile
 
 MOST = 8
-"""Rows of x up to which this is faster than a product of any size with its norm and sums."""
+"""Rows of x up to which this is faster than products of any size, with a norm and a sum apart."""
+LARGE = 20 << 20
+"""Elements of a weight up to which it is so for more than one row."""
+NORMED = 2048
+"""Columns up to which a norm is cheaper once more in every program than in a launch of its own."""
 
 
 class Norm(NamedTuple):
@@ -52,10 +56,16 @@ _NUMBER = {name: i for i, name in enumerate(ACTS)}
 
 
 def fits(x: Tensor, weight: Tensor, most: int = MOST) -> bool:
-    """Whether `skinny_linear` is the way to multiply x [M, K] and weight; most 0: it never is."""
-    # without tensor cores, several rows are a product like any other
-    few = len(x) <= (most if x.element_size() == 2 else min(most, 1))
-    return few and use_triton(x) and x.ndim == 2 and x.dtype == weight.dtype and len(x) > 0
+    """Whether `skinny_linear` is the fastest way from x [M, K] through weight; most 0: it never is."""
+    if not 0 < len(x) <= most or not use_triton(x) or x.dtype != weight.dtype:
+        return False
+    # without tensor cores, several rows are a product like any other; with them, of a large weight
+    return len(x) == 1 or (x.element_size() == 2 and weight.numel() <= LARGE)
+
+
+def takes_norm(x: Tensor) -> bool:
+    """Whether every program may normalise x for itself: where one tile holds its columns."""
+    return x.shape[1] <= NORMED
 
 
 def skinny_linear_ref(
@@ -211,13 +221,9 @@ def _row_kernel(
             u_now = u
         if STEP < K:  # the next tile is on its way while this one is multiplied
             more = real & (k + STEP + c < K)
-            w = tl.load(
-                rows_ptr + k + STEP + at, more, other=0.0, eviction_policy="evict_first"
-            )
+            w = tl.load(rows_ptr + k + STEP + at, more, other=0.0, eviction_policy="evict_first")
             if GATE:
-                u = tl.load(
-                    ups_ptr + k + STEP + at, more, other=0.0, eviction_policy="evict_first"
-                )
+                u = tl.load(ups_ptr + k + STEP + at, more, other=0.0, eviction_policy="evict_first")
             here = k + x_at
             x = tl.load(x_ptr + here, here < K, other=0.0)
             if NORM:

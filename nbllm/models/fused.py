@@ -31,10 +31,12 @@ def write(
 ) -> Tensor:
     """Queries [T, H, D]; keys and values go to their slots. See `PagedAttention.fused`."""
     where = batch.positions, batch.slots, cos_sin, batch.kv, layer, num_heads
+    # a step's positions, slots and work lists are made before its first layer
+    early = batch.packed is not None
     if norms is None:
-        return qkv_rope(qkv, *where)
+        return qkv_rope(qkv, *where, early=early)
     of_q, of_k = norms
-    return qkv_rope(qkv, *where, of_q.weight, of_k.weight, of_q.eps)
+    return qkv_rope(qkv, *where, of_q.weight, of_k.weight, of_q.eps, early=early)
 
 
 def attend(q: Tensor, batch: Batch, layer: int, scale: float) -> Tensor:
@@ -58,7 +60,7 @@ def _decode(
     lens = batch.kv_lens
     work = batch.once("decode work", lambda: work_for_decode(lens, batch.kv))
     where = q, batch.kv, layer, batch.pages, lens, scale
-    return decode_attention(*where, work=work, rows=packed.rows, out=out)
+    return decode_attention(*where, work=work, rows=packed.rows, out=out, early=True)
 
 
 def _prefill(

@@ -4,7 +4,6 @@ The 350M model differs from the others: it normalises after each block, and proj
 embeddings in and out. Shapes as in llama.py.
 """
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .batch import Batch
@@ -24,11 +23,15 @@ class SelfAttention(nn.Module):
         self.out_proj = Linear(size, size, bias)
         self.attend = PagedAttention(layer, c.head_dim)
 
-    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+    def forward(
+        self, x: Tensor, batch: Batch, *, norm: LayerNorm | None = None, add: Tensor | None = None
+    ) -> Tensor:
+        """Attention of x, or of norm(x); its output, or that and `add`: see `Linear.forward`."""
+        qkv = self.qkv_proj(x, norm=norm)
         if batch.fused:
-            return self.out_proj(self.attend.fused(self.qkv_proj(x), batch, self.num_heads))
-        q, k, v = self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1)).unbind(1)  # [T, H, D]
-        return self.out_proj(self.attend(q, k, v, batch))
+            return self.out_proj(self.attend.fused(qkv, batch, self.num_heads), add=add)
+        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).unbind(1)  # [T, H, D]
+        return self.out_proj(self.attend(q, k, v, batch), add=add)
 
 
 class Layer(nn.Module):
@@ -42,15 +45,15 @@ class Layer(nn.Module):
         self.fc2 = Linear(c.intermediate_size, c.hidden_size, bias)
         self.final_layer_norm = LayerNorm(c.hidden_size)
 
-    def mlp(self, x: Tensor) -> Tensor:
-        return self.fc2(F.relu(self.fc1(x)))
+    def mlp(self, x: Tensor, *, norm: LayerNorm | None = None, add: Tensor) -> Tensor:
+        return self.fc2(self.fc1(x, norm=norm, act="relu"), add=add)
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         if self.norm_first:
-            x = x + self.self_attn(self.self_attn_layer_norm(x), batch)
-            return x + self.mlp(self.final_layer_norm(x))
-        x = self.self_attn_layer_norm(x + self.self_attn(x, batch))
-        return self.final_layer_norm(x + self.mlp(x))
+            x = self.self_attn(x, batch, norm=self.self_attn_layer_norm, add=x)
+            return self.mlp(x, norm=self.final_layer_norm, add=x)
+        x = self.self_attn_layer_norm(self.self_attn(x, batch, add=x))
+        return self.final_layer_norm(self.mlp(x, add=x))
 
 
 class Decoder(nn.Module):
