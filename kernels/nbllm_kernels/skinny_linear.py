@@ -21,11 +21,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._triton import await_inputs, jit, overlap, release, require_contiguous, tl, use_triton
+from ._triton import (
+    await_inputs,
+    jit,
+    overlap,
+    release,
+    require_contiguous,
+    shared_memory,
+    tl,
+    use_triton,
+)
 from .skinny_tiles import LANES, RowsTile, RowTile, row_tile, rows_tile
 
 MOST = 8
@@ -146,7 +154,7 @@ def _row_statistics(x, x_ptr, at, eps, K: tl.constexpr, STEP: tl.constexpr, CENT
     return mean, tl.rsqrt(_over_columns(squares) / K + eps)
 
 
-@jit
+@jit(do_not_specialize=["N"])
 def _row_kernel(
     x_ptr,
     weight_ptr,
@@ -276,7 +284,7 @@ def _rows_statistics(
     return mean, tl.rsqrt(tl.sum(squares, 0, keep_dims=True) / K + eps)
 
 
-@jit(do_not_specialize=["M"])
+@jit(do_not_specialize=["N", "M"])
 def _rows_kernel(
     x_ptr,
     weight_ptr,
@@ -372,6 +380,14 @@ def _rows_kernel(
     tl.store(y_ptr + y_at, y.to(y_ptr.dtype.element_ty), mine)
 
 
+def _width(tile: RowsTile, x: Tensor, gate: bool) -> int:
+    """The tile's, or what shared memory has room for: the tensor cores take their operands there."""
+    width, of_each = tile.width, tile.rows * (1 + gate) + 16
+    while width > 16 and of_each * width * tile.warps * x.element_size() > shared_memory(x) * 0.8:
+        width //= 2
+    return width
+
+
 def skinny_linear(
     x: Tensor,
     weight: Tensor,
@@ -439,7 +455,7 @@ def skinny_linear(
             count,
             eps,
             ROWS=tile.rows,
-            WIDTH=tile.width,
+            WIDTH=_width(tile, x, gate),
             WARPS=tile.warps,
             BLOCK_M=8 if count <= 8 else 16,
             num_warps=tile.warps,
