@@ -11,6 +11,9 @@ device: a captured launch stays right while rows grow.
 The cache of all layers is kv [P, layers, 2, K, page_size, D], addressed by base and strides.
 """
 
+# what a constexpr switches off is not read
+# pyright: reportPossiblyUnboundVariable=false
+
 from __future__ import annotations
 
 import torch

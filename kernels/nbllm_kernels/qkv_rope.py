@@ -7,6 +7,9 @@ the half-split one of `rope.py`. One program takes some heads of one token; its 
 keys or values by their number.
 """
 
+# what a constexpr switches off is not read
+# pyright: reportPossiblyUnboundVariable=false
+
 from __future__ import annotations
 
 import torch

@@ -14,7 +14,8 @@ atomics to sum over K, and the order of every sum is fixed. Tiles are those of `
 """
 
 # in a kernel, types are Triton's business
-# pyright: reportOperatorIssue=false, reportArgumentType=false
+# pyright: reportOperatorIssue=false, reportArgumentType=false, reportGeneralTypeIssues=false
+# pyright: reportPossiblyUnboundVariable=false
 
 from __future__ import annotations
 
