@@ -155,7 +155,7 @@ def _row_statistics(x, x_ptr, at, eps, K: tl.constexpr, STEP: tl.constexpr, CENT
     return mean, tl.rsqrt(_over_columns(squares) / K + eps)
 
 
-@jit(do_not_specialize=["N"])
+@jit
 def _row_kernel(
     x_ptr,
     weight_ptr,
@@ -197,7 +197,7 @@ def _row_kernel(
     first = tl.program_id(0) * (REPEATS * LANES)
     row = repeat * LANES + lane
     rows_ptr = weight_ptr + first.to(tl.int64) * K
-    ups_ptr = rows_ptr + N.to(tl.int64) * K
+    ups_ptr = rows_ptr + N * tl.full([], K, tl.int64)
     at, real = row * K + c, first + row < N
     w = tl.load(rows_ptr + at, real & (c < K), other=0.0, eviction_policy="evict_first")
     if GATE:
@@ -285,7 +285,7 @@ def _rows_statistics(
     return mean, tl.rsqrt(tl.sum(squares, 0, keep_dims=True) / K + eps)
 
 
-@jit(do_not_specialize=["N", "M"])
+@jit(do_not_specialize=["M"])
 def _rows_kernel(
     x_ptr,
     weight_ptr,
@@ -318,7 +318,7 @@ def _rows_kernel(
     first = tl.program_id(0) * ROWS
     row, c = tl.arange(0, ROWS)[None, :, None], stretch + tl.arange(0, WIDTH)[None, None, :]
     rows_ptr = weight_ptr + first.to(tl.int64) * K
-    ups_ptr = rows_ptr + N.to(tl.int64) * K
+    ups_ptr = rows_ptr + N * tl.full([], K, tl.int64)
     at, real = row * K + c, first + row < N
     w = tl.load(rows_ptr + at, real & (c < K), other=0.0)
     if GATE:
