@@ -1,4 +1,4 @@
-"""`python kernels/bench [OP ...] [--keep]`: times the kernels on a GPU; --keep writes results.csv.
+"""`python kernels/bench [OP ...] [--keep]`: times the kernels on a GPU; --keep: into results.csv.
 
 Each case is checked against its reference first; a wrong one has no time. A time is the median over
 replays of a CUDA graph of many calls, which rotate over inputs of more bytes together than the L2
@@ -55,7 +55,9 @@ def output(*command: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("ops", nargs="*", help="only these operations")
-    parser.add_argument("--keep", type=Path, nargs="?", const=RESULTS, help="write this CSV")
+    parser.add_argument(
+        "--keep", type=Path, nargs="?", const=RESULTS, help="their rows of this CSV"
+    )
     parser.add_argument("--commit", help="what is measured, where git cannot say")
     args = parser.parse_args()
     driver = output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
@@ -76,8 +78,19 @@ def main() -> None:
             print("{:<18} {:<52} {:<9} {:>9} us {:>7} {} {}".format(*rows[-1][:7]), flush=True)
             torch.cuda.empty_cache()
     if args.keep:
-        with args.keep.open("w", newline="") as file:
-            csv.writer(file).writerows([COLUMNS, *rows])
+        keep(args.keep, rows)
+
+
+def keep(path: Path, rows: list[tuple]) -> None:
+    """Put `rows` into the file, in place of all that it has of their operations."""
+    others, ops = [], {row[0] for row in rows}
+    if path.exists():
+        with path.open(newline="") as file:
+            others = [row for row in csv.reader(file) if row and row[0] not in {"op", *ops}]
+    order = list(CASES)
+    found = sorted([*others, *rows], key=lambda row: order.index(row[0]))
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *found])
 
 
 if __name__ == "__main__":

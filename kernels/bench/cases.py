@@ -26,6 +26,7 @@ from nbllm_kernels.route import route
 from nbllm_kernels.row_steps import RowState, advance, advance_ref, step_inputs, step_inputs_ref
 from nbllm_kernels.sample import sample, sample_ref
 from nbllm_kernels.silu_mul import silu_mul, silu_mul_ref
+from nbllm_kernels.skinny_linear import Norm, fits, skinny_linear, skinny_linear_ref, takes_norm
 from nbllm_kernels.top_logprobs import top_logprobs, top_logprobs_ref
 
 BF16 = torch.bfloat16
@@ -84,6 +85,58 @@ def gates() -> Iterator[Case]:
             yield Case(f"{tokens} x {size}", calls, work, right)
 
 
+PRODUCTS = {  # rows of W, its columns, norm, gate, sum
+    "opt-125m": [
+        ("qkv", 2304, 768, True, False, False),
+        ("out", 768, 768, False, False, True),
+        ("fc1", 3072, 768, True, False, False),
+        ("fc2", 768, 3072, False, False, True),
+        ("head", 50272, 768, False, False, False),
+    ],
+    "Qwen3-0.6B": [
+        ("qkv", 4096, 1024, True, False, False),
+        ("o", 1024, 2048, False, False, True),
+        ("gate and up", 6144, 1024, True, True, False),
+        ("down", 1024, 3072, False, False, True),
+        ("head", 151936, 1024, False, False, False),
+    ],
+    "Llama-3-8B": [
+        ("qkv", 6144, 4096, True, False, False),
+        ("o", 4096, 4096, False, False, True),
+        ("gate and up", 28672, 4096, True, True, False),
+        ("down", 4096, 14336, False, False, True),
+        ("head", 128256, 4096, False, False, False),
+    ],
+}
+
+
+def products() -> Iterator[Case]:
+    for model, shapes in PRODUCTS.items():
+        for name, size_out, size, norm, gate, add in shapes:
+            for rows in (1, 8):
+                x, work = randn(rows, size), size_out * size * 2
+                weights = [randn(size_out, size) * size**-0.5 for _ in copies(work)]
+                if not fits(x, weights[0]):
+                    continue
+                opt = model.startswith("opt")
+                of = Norm(randn(size), randn(size) if opt else None, 1e-5, center=opt)
+                bias = randn(size_out) if opt and name != "head" else None
+                options = {
+                    "bias": bias,
+                    "norm": of if norm and takes_norm(x) else None,
+                    "act": "silu" if gate else "relu" if name == "fc1" else None,
+                    "gate": gate,
+                    "add": randn(rows, size_out) if add else None,
+                }
+                calls = [partial(skinny_linear, x, w, **options) for w in weights]
+
+                def right(call=calls[0], x=x, w=weights[0], options=options):
+                    return close(call(), skinny_linear_ref(x, w, **options))
+
+                around = " with norm" if options["norm"] else " with sum" if add else ""
+                yield Case(f"{model}, {name}{around}, {rows} rows", calls, work, right)
+
+
 def qkv() -> Iterator[Case]:
     for name, heads, kv_heads, norm in (("Qwen3-0.6B", 16, 8, True), ("Llama-3-8B", 32, 8, False)):
         for tokens in (1, 131, 8192):
@@ -121,6 +174,7 @@ def cache(lengths: list[int], kv_heads: int, dim: int, layers: int) -> tuple[Ten
 
 def decoding() -> Iterator[Case]:
     shapes = [
+        ("Qwen3-0.6B", [256]),
         ("Qwen3-0.6B", [900]),
         ("Qwen3-0.6B", [32768]),
         ("Qwen3-0.6B", [900] * 131),
@@ -139,7 +193,7 @@ def decoding() -> Iterator[Case]:
         lens = torch.tensor(lengths, device="cuda")
         q, items = randn(len(lengths), heads, dim), work_for_decode(lens, kv)
         calls = [
-            partial(decode_attention, q, kv, i, pages, lens, dim**-0.5, work=items)
+            partial(decode_attention, q, kv, i, pages, lens, dim**-0.5, work=items, early=True)
             for i in range(layers)
         ]
 
@@ -293,6 +347,7 @@ def steps() -> Iterator[Case]:
 CASES = {
     "rms_norm": norms,
     "silu_mul": gates,
+    "skinny_linear": products,
     "qkv_rope": qkv,
     "decode_attention": decoding,
     "prefill_attention": prefilling,

@@ -22,6 +22,7 @@ AVAILABLE = find_spec("triton") is not None and (INTERPRETED or torch.cuda.is_av
 if TYPE_CHECKING or AVAILABLE:
     import triton
     import triton.language as tl
+    from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 else:
     triton = tl = None
 
@@ -36,6 +37,31 @@ def jit(function: Callable | None = None, **options: Any) -> Any:
 def use_triton(x: Tensor) -> bool:
     """Whether the operation on x runs as a Triton kernel."""
     return AVAILABLE and (INTERPRETED or x.is_cuda)
+
+
+@jit
+def release(PDL: tl.constexpr):
+    """The next kernel may start: what it does before its `await_inputs` overlaps with this one."""
+    if PDL:
+        gdc_launch_dependents()
+
+
+@jit
+def await_inputs(PDL: tl.constexpr):
+    """Wait until the kernel before this one has ended, and with it all others before that.
+
+    Every program of a kernel launched with `overlap` calls it, and reads before it only what no
+    kernel that calls `release` has written: weights, and what the first kernels of a step make.
+    """
+    if PDL:
+        gdc_wait()
+
+
+def overlap(x: Tensor) -> dict[str, bool]:
+    """Options of a launch that may begin while the kernel before it ends (from Hopper on)."""
+    if x.is_cuda and torch.cuda.get_device_capability(x.device) >= (9, 0):
+        return {"PDL": True, "launch_pdl": True}
+    return {"PDL": False}
 
 
 def next_power_of_2(n: int) -> int:

@@ -7,13 +7,25 @@ the half-split one of `rope.py`, of a head's first R dims where the table has so
 keys or values by their number.
 """
 
+# what a constexpr switches off is not read
+# pyright: reportPossiblyUnboundVariable=false
+
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._triton import jit, next_power_of_2, require_contiguous, tl, use_triton
+from ._triton import (
+    await_inputs,
+    jit,
+    next_power_of_2,
+    overlap,
+    release,
+    require_contiguous,
+    tl,
+    use_triton,
+)
 
 
 def qkv_rope_ref(
@@ -81,40 +93,47 @@ def _qkv_rope_kernel(
     REST: tl.constexpr,
     ROPE: tl.constexpr,
     NORM: tl.constexpr,
+    EARLY: tl.constexpr,
+    PDL: tl.constexpr,
 ):
+    release(PDL)
+    await_inputs(PDL and not EARLY)
     token = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1) * HEADS + tl.arange(0, HEADS)[:, None]
     col = tl.arange(0, HALF)[None, :]
     half: tl.constexpr = R // 2
     mask = (head < H + 2 * K) & (col < half)
     at = (token * (H + 2 * K) + head) * D + col
-    a = tl.load(qkv_ptr + at, mask, other=0.0).to(tl.float32)
-    b = tl.load(qkv_ptr + at + half, mask, other=0.0).to(tl.float32)
     turned, query = head < H + K, head < H  # a query or a key
     beyond = R + tl.arange(0, REST)[None, :]  # the dims that are not rotated
     outside = (head < H + 2 * K) & (beyond < D)
     c_at = (token * (H + 2 * K) + head) * D + beyond
-    c = tl.load(qkv_ptr + c_at, outside, other=0.0).to(tl.float32)
-    if NORM:
-        square = tl.sum(a * a, 1) + tl.sum(b * b, 1) + tl.sum(c * c, 1)
-        scale = tl.rsqrt(square / D + eps)[:, None]
-        at, there = col + head * 0, (col < half) & turned
-        wa = _weight(q_weight_ptr, k_weight_ptr, at, query, there, offset)
-        wb = _weight(q_weight_ptr, k_weight_ptr, at + half, query, there, offset)
-        a, b = tl.where(turned, a * scale * wa, a), tl.where(turned, b * scale * wb, b)
-        at, there = beyond + head * 0, outside & turned
-        wc = _weight(q_weight_ptr, k_weight_ptr, at, query, there, offset)
-        c = tl.where(turned, c * scale * wc, c)
+    slot = tl.load(slots_ptr + token).to(tl.int64)
     if ROPE:
         row = cos_sin_ptr + tl.load(positions_ptr + token).to(tl.int64) * R
         cos = tl.load(row + col, col < half, other=0.0)
         sin = tl.load(row + half + col, col < half, other=0.0)
+    if NORM:
+        here, there = col + head * 0, (col < half) & turned
+        wa = _weight(q_weight_ptr, k_weight_ptr, here, query, there, offset)
+        wb = _weight(q_weight_ptr, k_weight_ptr, here + half, query, there, offset)
+        here, there = beyond + head * 0, outside & turned
+        wc = _weight(q_weight_ptr, k_weight_ptr, here, query, there, offset)
+    await_inputs(PDL and EARLY)
+    a = tl.load(qkv_ptr + at, mask, other=0.0).to(tl.float32)
+    b = tl.load(qkv_ptr + at + half, mask, other=0.0).to(tl.float32)
+    c = tl.load(qkv_ptr + c_at, outside, other=0.0).to(tl.float32)
+    if NORM:
+        square = tl.sum(a * a, 1) + tl.sum(b * b, 1) + tl.sum(c * c, 1)
+        scale = tl.rsqrt(square / D + eps)[:, None]
+        a, b = tl.where(turned, a * scale * wa, a), tl.where(turned, b * scale * wb, b)
+        c = tl.where(turned, c * scale * wc, c)
+    if ROPE:
         ra, rb = a * cos - b * sin, b * cos + a * sin
         a, b = tl.where(turned, ra, a), tl.where(turned, rb, b)
     q_at = q_ptr + (token * H + head) * D
     tl.store(q_at + col, a.to(q_ptr.dtype.element_ty), mask & query)
     tl.store(q_at + half + col, b.to(q_ptr.dtype.element_ty), mask & query)
-    slot = tl.load(slots_ptr + token).to(tl.int64)
     base = kv_ptr + (slot // PAGE) * page_stride + layer.to(tl.int64) * layer_stride
     shared = head - H
     which, kv_head = shared // K, shared % K
@@ -138,12 +157,14 @@ def qkv_rope(
     eps: float = 1e-6,
     offset: float = 0.0,
     out: Tensor | None = None,
+    early: bool = False,
 ) -> Tensor:
     """Queries [T, H, D] for attention; keys and values go to the cache.
 
     qkv [T, (H + 2 * K) * D]: queries, keys, values; positions, slots [T], slot = page * page_size +
     offset; cos_sin [max_length, R] of `rope_table`, or None for no rotation; kv [P, layers, 2, K,
-    page_size, D]; q_weight, k_weight [D] of an RMSNorm over each head, or None, plus `offset`.
+    page_size, D]; q_weight, k_weight [D] of an RMSNorm over each head, or None, plus `offset`. early
+    promises that positions and slots are older than the launch before this one: see `overlap`.
     """
     if not use_triton(qkv):
         q = qkv_rope_ref(
@@ -191,7 +212,9 @@ def qkv_rope(
         REST=next_power_of_2(max(1, dim - rotated)),
         ROPE=cos_sin is not None,
         NORM=q_weight is not None,
+        EARLY=early,
         num_warps=4,
+        **overlap(qkv),
     )
     return q
 

@@ -14,7 +14,16 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ._triton import jit, next_power_of_2, require_contiguous, tl, use_triton
+from ._triton import (
+    await_inputs,
+    jit,
+    next_power_of_2,
+    overlap,
+    release,
+    require_contiguous,
+    tl,
+    use_triton,
+)
 
 
 def rms_norm_ref(x: Tensor, weight: Tensor, eps: float, offset: float = 0.0) -> Tensor:
@@ -55,10 +64,14 @@ def _rms_norm_kernel(
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
     ADD: tl.constexpr,
+    PDL: tl.constexpr,
 ):
+    release(PDL)
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
     cols = tl.arange(0, BLOCK)[None, :]
     at, mask = rows * N + cols, (rows < T) & (cols < N)
+    weight = tl.load(weight_ptr + cols, cols < N, other=0.0).to(tl.float32)
+    await_inputs(PDL)
     x = tl.load(x_ptr + at, mask, other=0.0).to(tl.float32)
     if ADD:
         x += tl.load(residual_ptr + at, mask, other=0.0).to(tl.float32)
@@ -67,7 +80,6 @@ def _rms_norm_kernel(
         # what the next layer adds to is what this one normalises
         x = rounded.to(tl.float32)
     scale = tl.rsqrt(tl.sum(x * x, 1) / N + eps)
-    weight = tl.load(weight_ptr + cols, cols < N, other=0.0).to(tl.float32)
     y = x * scale[:, None] * (weight + offset)
     tl.store(y_ptr + at, y.to(y_ptr.dtype.element_ty), mask)
 
@@ -138,4 +150,5 @@ def _launch(
         BLOCK=block,
         ADD=residual is not None,
         num_warps=warps,
+        **overlap(x),
     )

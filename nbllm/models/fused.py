@@ -31,10 +31,12 @@ def write(
 ) -> Tensor:
     """Queries [T, H, D]; keys and values go to their slots. See `PagedAttention.fused`."""
     where = batch.positions, batch.slots, cos_sin, batch.kv, layer, num_heads
+    # a step's positions, slots and work lists are made before its first layer
+    early = batch.packed is not None
     if norms is None:
-        return qkv_rope(qkv, *where)
+        return qkv_rope(qkv, *where, early=early)
     of_q, of_k = norms
-    return qkv_rope(qkv, *where, of_q.weight, of_k.weight, of_q.eps, of_q.offset)
+    return qkv_rope(qkv, *where, of_q.weight, of_k.weight, of_q.eps, of_q.offset, early=early)
 
 
 def attend(q: Tensor, batch: Batch, of: PagedAttention) -> Tensor:
@@ -57,7 +59,8 @@ def _decode(q: Tensor, batch: Batch, packed: Packed, of: PagedAttention, out: Te
     work = batch.once(key, lambda: work_for_decode(lens, batch.kv, of.window))
     where = q, batch.kv, of.layer, batch.pages, lens, of.scale
     how = {"rows": packed.rows, "window": of.window, "softcap": of.softcap}
-    return decode_attention(*where, work=work, out=out, **how)
+    # the list of another window is made between layers
+    return decode_attention(*where, work=work, out=out, early=not of.window, **how)
 
 
 def _prefill(q: Tensor, batch: Batch, packed: Packed, of: PagedAttention, out: Tensor) -> Tensor:

@@ -9,8 +9,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from nbllm_kernels.gelu_mul import gelu_mul
-
 from . import llama
 from .batch import Batch
 from .config import ModelConfig
@@ -46,7 +44,7 @@ class MLP(nn.Module):
         self.down_proj = Linear(c.intermediate_size, c.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(gelu_mul(self.gate_up_proj(x)))
+        return self.down_proj(self.gate_up_proj(x, act="gelu_tanh", gate=True))
 
 
 class Layer(nn.Module):

@@ -5,7 +5,7 @@ Its checkpoints store matrices as [in, out]; `TRANSPOSED` says which. Shapes as 
 
 from torch import Tensor, nn
 
-from .activations import ACTIVATIONS
+from .activations import ACTS
 from .batch import Batch
 from .config import ModelConfig
 from .layers import Embedding, LayerNorm, Linear, PagedAttention
@@ -22,11 +22,13 @@ class SelfAttention(nn.Module):
         self.c_proj = Linear(c.hidden_size, c.hidden_size, bias=True)
         self.attend = PagedAttention(layer, c.head_dim, scale=scale)
 
-    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+    def forward(self, x: Tensor, batch: Batch, *, norm: LayerNorm, add: Tensor) -> Tensor:
+        """Attention of norm(x), and `add`: see `Linear.forward`."""
+        qkv = self.c_attn(x, norm=norm)
         if batch.fused:
-            return self.c_proj(self.attend.fused(self.c_attn(x), batch, self.num_heads))
-        q, k, v = self.c_attn(x).unflatten(-1, (3, self.num_heads, -1)).unbind(1)  # [T, H, D]
-        return self.c_proj(self.attend(q, k, v, batch))
+            return self.c_proj(self.attend.fused(qkv, batch, self.num_heads), add=add)
+        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).unbind(1)  # [T, H, D]
+        return self.c_proj(self.attend(q, k, v, batch), add=add)
 
 
 class MLP(nn.Module):
@@ -34,10 +36,11 @@ class MLP(nn.Module):
         super().__init__()
         self.c_fc = Linear(c.hidden_size, c.intermediate_size, bias=True)
         self.c_proj = Linear(c.intermediate_size, c.hidden_size, bias=True)
-        self.activation = ACTIVATIONS[c.raw.get("activation_function", "gelu_new")]
+        self.act = ACTS[c.raw.get("activation_function", "gelu_new")]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.c_proj(self.activation(self.c_fc(x)))
+    def forward(self, x: Tensor, *, norm: LayerNorm, add: Tensor) -> Tensor:
+        """Of norm(x), and `add`."""
+        return self.c_proj(self.c_fc(x, norm=norm, act=self.act), add=add)
 
 
 class Layer(nn.Module):
@@ -50,8 +53,8 @@ class Layer(nn.Module):
         self.mlp = MLP(c)
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
-        x = x + self.attn(self.ln_1(x), batch)
-        return x + self.mlp(self.ln_2(x))
+        x = self.attn(x, batch, norm=self.ln_1, add=x)
+        return self.mlp(x, norm=self.ln_2, add=x)
 
 
 class Decoder(nn.Module):
@@ -72,7 +75,7 @@ class Decoder(nn.Module):
 class GPT2LMHeadModel(nn.Module):
     REQUIRED = {
         "add_cross_attention": (False,),
-        "activation_function": ("gelu_new", *ACTIVATIONS),
+        "activation_function": ("gelu_new", *ACTS),
     }
     TRANSPOSED = ("c_attn", "c_proj", "c_fc")
     PREFIX = "transformer."

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nbllm_kernels.beam_attention import beam_attention, beam_keys
+from nbllm_kernels.gelu_mul import gelu_mul
 from nbllm_kernels.linear import Product, linear, pack
 from nbllm_kernels.paged_attention import (
     decode_attention,
@@ -17,6 +18,8 @@ from nbllm_kernels.paged_attention import (
 )
 from nbllm_kernels.rms_norm import add_rms_norm, rms_norm
 from nbllm_kernels.row_attention import row_attention, side_mask, side_rows
+from nbllm_kernels.silu_mul import silu_mul
+from nbllm_kernels.skinny_linear import ACTS, MOST, Norm, fits, skinny_linear, takes_norm
 
 from . import fused
 from .batch import Batch, Beams, Chunk
@@ -30,7 +33,10 @@ def empty(*shape: int) -> nn.Parameter:
 # torch's own Linear and Embedding draw random weights first, which imports its compiler and is
 # thrown away anyway
 class Linear(nn.Module):
-    """x W^T + b, with W [out, in]."""
+    """act(norm(x) W^T + b) + add, with W [out, in]; norm, act and add: where they are given."""
+
+    most = MOST
+    """Rows up to which one launch does it all; 0: never, a row is computed as among many."""
 
     def __init__(self, size_in: int, size_out: int, bias: bool = False):
         super().__init__()
@@ -42,8 +48,43 @@ class Linear(nn.Module):
         """The weights are there and will not change: prepare what makes them fast."""
         self.packed = pack(self.weight, self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias, self.packed)
+    def few(self, x: Tensor) -> bool:
+        """Whether x has so few rows that one launch is the fastest way to do it all."""
+        return fits(x, self.weight, self.most)
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        norm: "RMSNorm | LayerNorm | None" = None,
+        act: str | None = None,
+        gate: bool = False,
+        add: Tensor | None = None,
+    ) -> Tensor:
+        """x [T, in] -> [T, out], or half of it: with `gate`, act(g) * u of the halves g, u.
+
+        act: a name of `skinny_linear.ACTS`; add [T, out].
+        """
+        few, of = self.few(x), None if norm is None else norm.fused
+        if norm is not None and not (of and few and takes_norm(x)):
+            x, of = norm(x), None
+        if few:
+            options = {"norm": of, "act": act, "gate": gate, "add": add}
+            return skinny_linear(x.contiguous(), self.weight, self.bias, **options)
+        y = linear(x, self.weight, self.bias, self.packed)
+        y = gated(y, act) if gate else ACTS[act](y)
+        return y if add is None else add + y
+
+
+GATED = {"silu": silu_mul, "gelu_tanh": gelu_mul}
+
+
+def gated(x: Tensor, act: str | None) -> Tensor:
+    """act(g) * u of the halves of each row."""
+    if act in GATED:
+        return GATED[act](x)
+    g, u = x.chunk(2, -1)
+    return ACTS[act](g) * u
 
 
 class Embedding(nn.Module):
@@ -70,6 +111,11 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return rms_norm(x, self.weight, self.eps, offset=self.offset)
 
+    @property
+    def fused(self) -> Norm | None:
+        """As `skinny_linear` takes it, if it does."""
+        return None if self.offset else Norm(self.weight, None, self.eps, center=False)
+
     def add(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
         """(norm(x + residual), x + residual)."""
         return add_rms_norm(x, residual, self.weight, self.eps, offset=self.offset)
@@ -84,6 +130,11 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+    @property
+    def fused(self) -> Norm:
+        """As `RMSNorm.fused`."""
+        return Norm(self.weight, self.bias, self.eps, center=True)
 
 
 class PagedAttention(nn.Module):

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from nbllm_kernels.rope import rope
-from nbllm_kernels.silu_mul import silu_mul
 
 from .batch import Batch
 from .config import ModelConfig
@@ -31,10 +30,20 @@ class SelfAttention(nn.Module):
         """Those of the heads of q and k, where there are any."""
         return None
 
-    def forward(self, x: Tensor, cos_sin: Tensor | None, batch: Batch) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        cos_sin: Tensor | None,
+        batch: Batch,
+        *,
+        norm: RMSNorm | None = None,
+        add: Tensor | None = None,
+    ) -> Tensor:
+        """Attention of x, or of norm(x); its output, or that and `add`: see `Linear.forward`."""
         if batch.fused:
-            qkv = self.qkv_proj(x)
-            return self.o_proj(self.attend.fused(qkv, batch, self.num_heads, cos_sin, self.norms))
+            qkv = self.qkv_proj(x, norm=norm)
+            y = self.attend.fused(qkv, batch, self.num_heads, cos_sin, self.norms)
+            return self.o_proj(y, add=add)
         qk, v = self.qk_v(x)
         q, k = rope(qk, cos_sin).tensor_split((self.num_heads,), 1)
         return self.o_proj(self.attend(q, k, v, batch))
@@ -57,8 +66,16 @@ class MLP(nn.Module):
         self.gate_up_proj = Linear(c.hidden_size, 2 * c.intermediate_size, bias)
         self.down_proj = Linear(c.intermediate_size, c.hidden_size, bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(silu_mul(self.gate_up_proj(x)))
+    def forward(
+        self, x: Tensor, *, norm: RMSNorm | None = None, add: Tensor | None = None
+    ) -> Tensor:
+        """As `SelfAttention.forward`."""
+        y = self.gate_up_proj(x, norm=norm, act="silu", gate=True)
+        return self.down_proj(y, add=add)
+
+    def few(self, x: Tensor) -> bool:
+        """As `Linear.few`."""
+        return self.gate_up_proj.few(x)
 
 
 class Layer(nn.Module):
@@ -72,6 +89,10 @@ class Layer(nn.Module):
         self.mlp = MLP(c)
 
     def forward(self, x: Tensor, residual: Tensor | None, cos_sin: Tensor, batch: Batch):
+        if batch.fused and self.mlp.few(x):
+            x = x if residual is None else x + residual
+            x = self.self_attn(x, cos_sin, batch, norm=self.input_layernorm, add=x)
+            return self.mlp(x, norm=self.post_attention_layernorm, add=x), None
         x, residual = self.input_layernorm.add(x, residual)
         x, residual = self.post_attention_layernorm.add(self.self_attn(x, cos_sin, batch), residual)
         return self.mlp(x), residual
@@ -95,9 +116,8 @@ class Decoder(nn.Module):
         x, residual = self.embed_tokens(batch.ids), None
         for layer, cos_sin in zip(self.layers, self.rotations(batch), strict=True):
             x, residual = layer(x, residual, cos_sin, batch)
-        assert residual is not None, "a decoder has at least one layer"
         if batch.last is not None:
-            x, residual = x[batch.last], residual[batch.last]
+            x, residual = x[batch.last], None if residual is None else residual[batch.last]
         return self.norm.add(x, residual)[0]
 
 

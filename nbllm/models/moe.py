@@ -11,7 +11,7 @@ from nbllm_kernels.experts import experts
 from nbllm_kernels.route import route
 
 from .config import ModelConfig
-from .layers import Linear, empty
+from .layers import Linear, RMSNorm, empty
 
 
 class Stacked(nn.Module):
@@ -43,9 +43,18 @@ class MoE(nn.Module):
         gate_up, down = (c.hidden_size, 2 * size), (size, c.hidden_size)
         self.experts = Experts(Stacked(count, *gate_up), Stacked(count, *down))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, *, norm: RMSNorm | None = None, add: Tensor | None = None
+    ) -> Tensor:
+        """Of x, or of norm(x); the output, or that and `add`."""
+        x = x if norm is None else norm(x)
         ids, weights = route(self.gate(x), self.k, self.normalised)
-        return self.experts(x, ids, weights)
+        y = self.experts(x, ids, weights)
+        return y if add is None else add + y
+
+    def few(self, x: Tensor) -> bool:
+        """As `Linear.few`."""
+        return self.gate.few(x)
 
 
 def fused(count: int, gate: str, up: str, down: str, block: str = "mlp") -> dict[str, tuple]:

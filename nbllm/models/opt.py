@@ -6,7 +6,7 @@ embeddings in and out. Shapes as in llama.py.
 
 from torch import Tensor, nn
 
-from .activations import ACTIVATIONS
+from .activations import ACTS
 from .batch import Batch
 from .config import ModelConfig
 from .layers import Embedding, LayerNorm, Linear, PagedAttention
@@ -24,11 +24,15 @@ class SelfAttention(nn.Module):
         self.out_proj = Linear(size, size, bias)
         self.attend = PagedAttention(layer, c.head_dim)
 
-    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+    def forward(
+        self, x: Tensor, batch: Batch, *, norm: LayerNorm | None = None, add: Tensor | None = None
+    ) -> Tensor:
+        """Attention of x, or of norm(x); its output, or that and `add`: see `Linear.forward`."""
+        qkv = self.qkv_proj(x, norm=norm)
         if batch.fused:
-            return self.out_proj(self.attend.fused(self.qkv_proj(x), batch, self.num_heads))
-        q, k, v = self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1)).unbind(1)  # [T, H, D]
-        return self.out_proj(self.attend(q, k, v, batch))
+            return self.out_proj(self.attend.fused(qkv, batch, self.num_heads), add=add)
+        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).unbind(1)  # [T, H, D]
+        return self.out_proj(self.attend(q, k, v, batch), add=add)
 
 
 class Layer(nn.Module):
@@ -41,17 +45,17 @@ class Layer(nn.Module):
         self.fc1 = Linear(c.hidden_size, c.intermediate_size, bias)
         self.fc2 = Linear(c.intermediate_size, c.hidden_size, bias)
         self.final_layer_norm = LayerNorm(c.hidden_size)
-        self.activation = ACTIVATIONS[c.raw.get("activation_function", "relu")]
+        self.act = ACTS[c.raw.get("activation_function", "relu")]
 
-    def mlp(self, x: Tensor) -> Tensor:
-        return self.fc2(self.activation(self.fc1(x)))
+    def mlp(self, x: Tensor, *, norm: LayerNorm | None = None, add: Tensor) -> Tensor:
+        return self.fc2(self.fc1(x, norm=norm, act=self.act), add=add)
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         if self.norm_first:
-            x = x + self.self_attn(self.self_attn_layer_norm(x), batch)
-            return x + self.mlp(self.final_layer_norm(x))
-        x = self.self_attn_layer_norm(x + self.self_attn(x, batch))
-        return self.final_layer_norm(x + self.mlp(x))
+            x = self.self_attn(x, batch, norm=self.self_attn_layer_norm, add=x)
+            return self.mlp(x, norm=self.final_layer_norm, add=x)
+        x = self.self_attn_layer_norm(self.self_attn(x, batch, add=x))
+        return self.final_layer_norm(self.mlp(x, add=x))
 
 
 class Decoder(nn.Module):
@@ -79,7 +83,7 @@ class Decoder(nn.Module):
 
 class OPTForCausalLM(nn.Module):
     REQUIRED = {
-        "activation_function": ("relu", *ACTIVATIONS),
+        "activation_function": ("relu", *ACTS),
         "layer_norm_elementwise_affine": (True,),
     }
     FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj")}

@@ -1,5 +1,7 @@
 """Qwen3 (dense): Llama with a norm over each head of q and k (Yang et al. 2025)."""
 
+from typing import Any
+
 from torch import Tensor
 
 from nbllm_kernels.rope import rope
@@ -19,9 +21,9 @@ class SelfAttention(llama.SelfAttention):
     def norms(self) -> tuple[RMSNorm, RMSNorm]:
         return self.q_norm, self.k_norm
 
-    def forward(self, x: Tensor, cos_sin: Tensor | None, batch: Batch) -> Tensor:
+    def forward(self, x: Tensor, cos_sin: Tensor | None, batch: Batch, **around: Any) -> Tensor:
         if batch.fused:
-            return super().forward(x, cos_sin, batch)
+            return super().forward(x, cos_sin, batch, **around)
         qk, v = self.qk_v(x)
         q, k = qk.tensor_split((self.num_heads,), 1)
         q, k = rope(self.q_norm(q), cos_sin), rope(self.k_norm(k), cos_sin)

@@ -1,5 +1,7 @@
 """SmolLM3: Llama without rotation in some layers (Bakouch et al. 2025, after Yang et al. 2025)."""
 
+from typing import Any
+
 from torch import Tensor
 
 from . import llama
@@ -13,8 +15,8 @@ class SelfAttention(llama.SelfAttention):
         super().__init__(c, layer)
         self.rotates = rotates(c.raw, layer)
 
-    def forward(self, x: Tensor, cos_sin: Tensor | None, batch: Batch) -> Tensor:
-        return super().forward(x, cos_sin if self.rotates else None, batch)
+    def forward(self, x: Tensor, cos_sin: Tensor | None, batch: Batch, **around: Any) -> Tensor:
+        return super().forward(x, cos_sin if self.rotates else None, batch, **around)
 
 
 class Layer(llama.Layer):

@@ -5,6 +5,7 @@ import csv
 import platform
 import subprocess
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--keep", action="store_true", help="append the figures to results.csv")
     parser.add_argument("--model", default="opt-125m", help="gpu: the shape of which model")
+    parser.add_argument("--first", type=int, help="stop after so many figures")
     args = parser.parse_args()
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
     if torch.cuda.is_available():
@@ -41,7 +43,8 @@ def main() -> None:
     where = (machine, torch.__version__, nbllm.__version__, commit())
     model = [args.model] if args.name == "gpu" else []
     rows = []
-    for case, figure, unit in import_module(f"{__package__}.{args.name}").run(*model):
+    figures = import_module(f"{__package__}.{args.name}").run(*model)
+    for case, figure, unit in islice(figures, args.first):
         rows.append((args.name, case, f"{figure:.4g}", unit, *where))
         print(f"{case:<44} {figure:>10.4g} {unit}", flush=True)
     if args.keep:

@@ -3,14 +3,18 @@ import torch
 from kernel_cases import DTYPES, PAGE, check, ints, paged, poisoned, randn
 
 from nbllm_kernels.decode_attention import (
+    FEW,
     decode_attention,
     decode_attention_ref,
     work_for_decode,
 )
+from nbllm_kernels.qkv_rope import qkv_rope
+from nbllm_kernels.rope import rope_table
 from nbllm_kernels.work_list import decode_work
 
 HEADS = [(1, 1, 64), (8, 1, 80), (6, 6, 96), (14, 2, 64), (16, 8, 128), (4, 2, 256), (16, 1, 32)]
 LENGTHS = [1, 63, 64, 65, 300]
+MANY = [*LENGTHS, *[7] * FEW]
 
 
 def both(q, kv, pages, lengths, layer=1, dtype=torch.float32, **options):
@@ -26,16 +30,19 @@ def both(q, kv, pages, lengths, layer=1, dtype=torch.float32, **options):
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_matches_reference(heads, dtype):
     num_heads, kv_heads, dim = heads
-    kv, pages = paged(LENGTHS, heads=kv_heads, dim=dim, dtype=dtype)
-    q = randn(len(LENGTHS), num_heads, dim, dtype=dtype)
-    check(*both(q, kv, pages, LENGTHS, dtype=dtype))
+    for lengths in (LENGTHS, MANY):
+        kv, pages = paged(lengths, heads=kv_heads, dim=dim, dtype=dtype)
+        q = randn(len(lengths), num_heads, dim, dtype=dtype)
+        check(*both(q, kv, pages, lengths, dtype=dtype))
 
 
 @pytest.mark.parametrize("options", [{"window": 1}, {"window": 70}, {"softcap": 5.0}], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_window_and_softcap(options, dtype):
-    kv, pages = paged(LENGTHS, dtype=dtype)
-    check(*both(randn(5, 4, 64, dtype=dtype), kv, pages, LENGTHS, dtype=dtype, **options))
+    for lengths in (LENGTHS, MANY):
+        kv, pages = paged(lengths, dtype=dtype)
+        q = randn(len(lengths), 4, 64, dtype=dtype)
+        check(*both(q, kv, pages, lengths, dtype=dtype, **options))
 
 
 @pytest.mark.parametrize("target", [1, 7, 1000])
@@ -91,6 +98,23 @@ def test_rows_grow_under_a_captured_graph(dtype):
         out.fill_(torch.nan)
         graph.replay()
         check(out, decode_attention_ref(q, kv, 1, pages, lens, 0.088))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_the_newest_token_comes_from_the_launch_before(dtype):
+    """`early` reads the older ones before that has ended."""
+    lengths = [130, 1, 64, 65, 1000]
+    kv, pages = paged(lengths, heads=8, dim=128, dtype=dtype)
+    lens = ints(lengths)
+    slots = pages.long().gather(1, (lens - 1)[:, None] // PAGE)[:, 0] * PAGE + (lens - 1) % PAGE
+    work = work_for_decode(lens, kv)
+    table = rope_table(128, 1000, 1e4, "cuda")
+    for _ in range(20):
+        qkv = randn(5, 32 * 128, dtype=dtype)
+        q = qkv_rope(qkv, lens - 1, slots, table, kv, 1, 16)
+        got = decode_attention(q, kv, 1, pages, lens, 0.088, work=work, early=True)
+        check(got, decode_attention_ref(q, kv, 1, pages, lens, 0.088))
 
 
 @pytest.mark.gpu
