@@ -65,12 +65,13 @@ def new_engine(
     device: torch.device,
     limits: Limits,
     *,
-    refill: Callable[[nn.Module], None],
+    refill: Callable[[nn.Module], None] | None = None,
     processed_logprobs: bool = False,
 ) -> tuple[Engine, int]:
     """An engine for `model`, and the longest sequence it takes (prompt and output together).
 
-    refill: reads the weights of a model again, after they were given up.
+    refill: reads the weights of the model again, after they were given up; None: they are somebody
+        else's, and stay where they are while the engine sleeps.
     Raises `ParamError` for a max_model_len beyond the model's, `OutOfMemoryError` when the cache
     cannot hold one sequence of the max_model_len that was asked for.
     """
@@ -100,7 +101,8 @@ def new_engine(
     home = torch.cuda.device(memory.kv.device) if device.type == "cuda" else NOWHERE
     with home:
         runner = kind(model, config, rows, memory.kv, sampler)
-    return Engine(runner, scheduler, weights=Weights(model, refill), home=home), max_len
+    weights = Weights(model, refill) if refill else None
+    return Engine(runner, scheduler, weights=weights, home=home), max_len
 
 
 has_kernels = use_triton

@@ -15,7 +15,10 @@ PARTS = frozenset({"weights", "kv_cache"})
 
 
 class Sleep:
-    """The `parts` of an engine that are away. Whoever calls has made sure that nothing runs."""
+    """The `parts` of an engine that are away; without `weights` these stay.
+
+    Whoever calls has made sure that nothing runs.
+    """
 
     def __init__(self, runner: Runner, pages: PagePool, weights: Weights | None):
         self.parts: set[str] = set()
