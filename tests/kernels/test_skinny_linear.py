@@ -2,10 +2,12 @@ import pytest
 import torch
 from kernel_cases import DEVICE, DTYPES, check, poisoned, randn
 
+from nbllm.models.layers import LayerNorm, Linear, RMSNorm
 from nbllm_kernels.skinny_linear import (
     ACTS,
     LARGE,
     MOST,
+    NORMED,
     Norm,
     fits,
     skinny_linear,
@@ -123,6 +125,28 @@ def test_launches_that_overlap_still_wait_for_each_other(rows):
     assert want.isfinite().all()
     for _ in range(5):
         assert torch.equal(chain(lambda: None), want)
+
+
+def filled(part):
+    """A module with random parameters on the device of the tests."""
+    for name, p in part.named_parameters():
+        size = p.shape[-1] ** -0.5 if p.ndim > 1 else 1.0
+        part._parameters[name] = torch.nn.Parameter(randn(*p.shape) * size, requires_grad=False)
+    return part
+
+
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("kind", [RMSNorm, LayerNorm])
+@pytest.mark.parametrize("size", [100, NORMED + 1])
+def test_a_layer_of_few_rows_is_that_of_many(kind, gate, size):
+    layer, norm = filled(Linear(size, 74, bias=True)), filled(kind(size, 1e-5))
+    x, add = randn(1, size), randn(1, 37 if gate else 74)
+    assert layer.few(x)
+    with torch.inference_mode():
+        got = layer(x, norm=norm, act="silu", gate=gate, add=add.clone())
+        layer.most = 0
+        assert not layer.few(x)
+        check(got, layer(x, norm=norm, act="silu", gate=gate, add=add))
 
 
 def test_many_rows_are_another_products():
