@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from nbllm_kernels.soft_cap import soft_cap
+
 from . import llama
 from .batch import Batch
 from .config import ModelConfig
@@ -18,11 +20,6 @@ from .layers import Embedding, Linear, PagedAttention, RMSNorm
 def norm(size: int, c: ModelConfig) -> RMSNorm:
     """RMSNorm by 1 + weight."""
     return RMSNorm(size, c.norm_eps, offset=1.0)
-
-
-def capped(x: Tensor, cap: float | None) -> Tensor:
-    """cap * tanh(x / cap), if there is a cap."""
-    return cap * torch.tanh(x / cap) if cap else x
 
 
 class SelfAttention(llama.SelfAttention):
@@ -95,4 +92,5 @@ class Gemma2ForCausalLM(llama.LlamaForCausalLM):
 
     def compute_logits(self, hidden: Tensor) -> Tensor:
         """hidden [R, N] -> [R, V]."""
-        return capped(super().compute_logits(hidden), self.cap)
+        logits = super().compute_logits(hidden)
+        return soft_cap(logits, self.cap, out=logits) if self.cap else logits
