@@ -13,7 +13,7 @@ from nbllm.models.config import ModelConfig
 from nbllm.models.load import DTYPES
 from nbllm_kernels._triton import use_triton
 
-from .cuda_runner import AHEAD, CudaRunner
+from .cuda_runner import MOST_AHEAD, CudaRunner
 from .engine import Engine
 from .pages import PagePool, pages_for
 from .rows import Rows
@@ -87,7 +87,7 @@ def new_engine(
     )
     budget = limits.max_num_batched_tokens or (2048 if device.type == "cpu" else 16384)
     kv = new_cache(num_pages, config, dtype, device)
-    kind, ahead = (CudaRunner, AHEAD) if has_kernels(kv) else (Runner, 0)
+    kind, ahead = (CudaRunner, MOST_AHEAD) if has_kernels(kv) else (Runner, 0)
     scheduler = Scheduler(pages, rows, max(budget, limits.max_num_seqs), ahead)
     sampler = Sampler(rows, device, processed=processed_logprobs)
     return Engine(kind(model, config, rows, kv, sampler), scheduler), max_len

@@ -66,6 +66,10 @@ class Graphs:
                 self._made[key] = Eager(lambda: function(rows), None)
         return self._made[key]
 
+    def has(self, key: Hashable) -> bool:
+        """Whether it has been captured."""
+        return key in self._made
+
     def close(self) -> None:
         """Free every graph; nothing may be running."""
         for made in self._made.values():

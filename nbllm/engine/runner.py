@@ -54,7 +54,7 @@ class Runner:
         hidden = self.model.forward(self._batch(plan))
         scores = self._scores(plan, hidden[num_sampled:])
         if not num_sampled:
-            nothing = np.zeros(0)
+            nothing = np.zeros((1, 0))
             return (
                 Samples(tokens=nothing, logprobs=nothing, tops={}, scores=scores)
                 if scores

@@ -8,7 +8,7 @@ back and is computed again later.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +22,17 @@ from .rows import Rows
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """What one step computes: the next token of `decoding`, then tokens start … stop of each chunk."""
+    """What one step computes: the next token of `decoding`, then tokens start … stop of each chunk.
+
+    A runner may add up to `steps` tokens in a row, if pages are there, as long as nobody hurries.
+    """
 
     rows: np.ndarray  # [B] the rows of `decoding`
     decoding: list[Request]
     chunks: list[tuple[Request, int, int]]
     completing: list[Request]  # those of the chunks that reach their last token: sampled too
+    steps: int = 1
+    hurried: Callable[[], bool] = bool
 
     @property
     def sampled(self) -> list[Request]:
@@ -67,6 +72,10 @@ class Plan:
         return bool(self.decoding or self.chunks)
 
 
+BURST, MANY = 4, 32
+"""Steps that may be looked at together, and the requests from which on that is worth the wait."""
+
+
 class Scheduler:
     """Decides; owns the pages and the rows. Waiting and running are views of the requests given to it."""
 
@@ -104,6 +113,7 @@ class Scheduler:
             decoding=list(self.rows.decoding),
             chunks=chunks,
             completing=[r for r, _, stop in chunks if stop == len(r.tokens)],
+            steps=1 if chunks or self.waiting or len(self.rows.decoding) < MANY else BURST,
         )
 
     def computed(self, request: Request, num_tokens: int) -> None:

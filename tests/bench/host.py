@@ -6,13 +6,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
+import torch
+from torch import nn
+
 from nbllm import SamplingParams
+from nbllm.engine.cuda_runner import MOST_AHEAD, CudaRunner
 from nbllm.engine.engine import Engine
 from nbllm.engine.pages import PagePool
 from nbllm.engine.request import Request
 from nbllm.engine.rows import Rows
-from nbllm.engine.sampler import Samples
+from nbllm.engine.sampler import Sampler, Samples
 from nbllm.engine.scheduler import Plan, Scheduler
+from nbllm.models.config import ModelConfig
 
 EOS = 2
 
@@ -21,8 +26,36 @@ class FakeRunner:
     """Every request's next token is 5."""
 
     def run(self, plan: Plan) -> Samples:
-        count = len(plan.sampled)
-        return Samples(tokens=np.full(count, 5), logprobs=np.full(count, -1, np.float32), tops={})
+        shape = 1, len(plan.sampled)
+        return Samples(tokens=np.full(shape, 5), logprobs=np.full(shape, -1, np.float32), tops={})
+
+
+class Nothing:
+    """A captured step that is not there."""
+
+    def replay(self) -> None: ...
+
+
+def idle_runner(rows: Rows) -> CudaRunner:
+    """The runner of a GPU, whose steps compute nothing: every next token is 5."""
+    raw = {"vocab_size": 64}
+    config = ModelConfig(
+        architecture="",
+        hidden_size=1,
+        num_layers=1,
+        num_heads=1,
+        num_kv_heads=1,
+        head_dim=1,
+        intermediate_size=1,
+        vocab_size=64,
+        max_length=4096,
+        raw=raw,
+    )
+    kv = torch.zeros(1, 1, 2, 1, 64, 1)
+    runner = CudaRunner(nn.Module(), config, rows, kv, Sampler(rows, kv.device))
+    runner.draws.out.fill_(5)
+    runner.graphs.get = lambda *_: Nothing()
+    return runner
 
 
 def request(i: int, num_prompt: int) -> Request:

@@ -93,7 +93,7 @@ def test_any_company_samples_what_a_cpu_samples(on_cpu, llama, open_llm, rows):
         assert llm.info().num_free_pages == llm.info().num_pages
 
 
-def test_plain_rows_run_ahead_and_special_ones_do_not(llama, open_llm):
+def test_steps_run_ahead(llama, open_llm):
     with open_llm(llama[0]) as llm:
         runner, ahead = llm.engine.runner, []
         inner = runner.run
@@ -104,12 +104,17 @@ def test_plain_rows_run_ahead_and_special_ones_do_not(llama, open_llm):
             return found
 
         runner.run = run
-        plain = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True)
+        plain = SamplingParams(temperature=0, max_tokens=10, ignore_eos=True)
         llm.generate([[1, 2], [3]], plain, use_tqdm=False)
-        assert ahead == [0, 1, 1, 1, 1, 1, 1, 0]  # the last token is nobody's input
+        # nobody waits for the first capture; the last token is nobody's input
+        assert ahead == [0, 4, 4, 4, 4, 4, 3, 2, 1, 0]
         ahead.clear()
-        llm.generate([[1, 2], [3]], [plain, MIXED[3]], use_tqdm=False)
-        assert not any(ahead[:7])
+        llm.generate([[1, 2], [3]], plain, use_tqdm=False)
+        assert ahead == [1, 4, 4, 4, 4, 4, 3, 2, 1, 0]
+        ahead.clear()
+        special = SamplingParams(logits_processors=[lambda ids, x: x], max_tokens=10)
+        llm.generate([[1, 2], [3]], [plain, special], use_tqdm=False)
+        assert not any(ahead)
 
 
 def test_rows_grow_long_after_their_step_was_captured(tmp_path, where, open_llm):

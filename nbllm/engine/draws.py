@@ -1,0 +1,225 @@
+"""From logits to tokens in a captured step: what the rows of a step need, and its state on the device.
+
+There is a variant of the step for each combination of needs that has come up. Their tables are made
+when a request first asks: counts of tokens for penalties, biases, and bits of allowed tokens. Each
+line of a table belongs to a placement of a row and is written when that is new; a captured step
+itself counts the tokens that it appends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nbllm_kernels.process_logits import EarlyStops, Listed, Penalties, process_logits
+from nbllm_kernels.row_steps import RowState, advance
+from nbllm_kernels.sample import sample
+from nbllm_kernels.top_logprobs import MAX_K, top_logprobs
+
+from .device_rows import DeviceRows
+from .needs import BIAS, BITS, FILTERS, PENALTIES, STOPS, banned
+from .request import Request
+from .rows import Rows
+
+TOPS = (1, 5, 10, 20, MAX_K)
+"""Likeliest tokens that variants of a step keep."""
+BIASED = 16
+"""Ids with a bias that the table has room for at first; later twice as many as often as needed."""
+FIELDS = 3
+"""Words of a row without likeliest tokens: the token, its log-probability's bits, its rank."""
+
+
+@dataclass(slots=True, frozen=True)
+class Needs:
+    """What a variant of the captured step does."""
+
+    filters: bool = False
+    penalties: bool = False
+    bias: int = 0  # columns of the table
+    stops: bool = False
+    bits: bool = False
+    tops: int = 0
+    logits: bool = False  # leave them for the host, too
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is common enough to be captured together with the layers."""
+        return self in (Needs(), Needs(filters=True))
+
+    @property
+    def words(self) -> int:
+        """Of each row's output."""
+        return FIELDS + 2 * self.tops if self.tops else 2
+
+
+class Draws:
+    """Samples rows of the device, and appends their tokens there."""
+
+    def __init__(self, rows: Rows, on_device: DeviceRows, vocab: int, most: int):
+        self.rows, self.on_device, self.vocab = rows, on_device, vocab
+        self.device = on_device.words.device
+        size = (FIELDS + 2 * MAX_K) * most
+        self.out = torch.zeros(size, dtype=torch.int32, device=self.device)
+        self._counts: Tensor | None = None  # as `Penalties.counts`
+        self._biases: Listed | None = None
+        self._bits: Tensor | None = None
+        # lines that do not leave a row as it is
+        self._biased = np.zeros(rows.max_rows, bool)
+        self._limited = np.zeros(rows.max_rows, bool)
+
+    def needs(self, index: np.ndarray) -> Needs:
+        """Those of the rows `index` together. `follow` has seen all of them."""
+        rows = self.rows
+        wants = int(np.bitwise_or.reduce(rows.wants[index], initial=0))
+        early = bool(wants & STOPS)
+        if early:
+            some = index[(rows.wants[index] & STOPS) > 0]
+            early = bool((self.on_device.length[some] < rows.min_length[some]).any())
+        top = int(rows.top[index].max(initial=-1))
+        return Needs(
+            filters=bool(wants & FILTERS),
+            penalties=bool(wants & PENALTIES),
+            bias=self._biases.ids.shape[1] if wants & BIAS and self._biases else 0,
+            stops=early,
+            bits=bool(wants & BITS),
+            tops=min(next(k for k in TOPS if k >= top), self.vocab) if top >= 0 else 0,
+        )
+
+    def follow(self, moved: np.ndarray) -> None:
+        """Write the lines of the rows `moved`, which have others' tokens."""
+        if not len(moved):
+            return
+        wants = self.rows.wants[moved]
+        if len(which := moved[(wants & PENALTIES) > 0]):
+            self._count(which)
+        if len(which := moved[((wants & BIAS) > 0) | self._biased[moved]]):
+            self._bias(which)
+        if len(which := moved[((wants & BITS) > 0) | self._limited[moved]]):
+            self._limit(which)
+
+    def allow(self, index: np.ndarray, bits: Tensor) -> None:
+        """Set which tokens the rows `index` may sample next; bits [R, words] int32, on the host."""
+        table = self._table()
+        wide = min(bits.shape[1], table.shape[1])
+        where = self._put(index)
+        table[where, :wide] = bits[:, :wide].to(self.device, non_blocking=True)
+
+    def draw(self, logits: Tensor, index: Tensor, needs: Needs) -> None:
+        """A token each for the rows `index` [R] of the device from logits [R, V], into `out`."""
+        v, state = self.on_device.views, self._state(needs)
+        x = self._processed(logits, index, needs)
+        of = v["temperature"], v["top_k"], v["top_p"], v["min_p"], v["seed"], v["length"]
+        raw = None if x is logits else logits
+        tokens, logprobs = sample(x, index, *of, raw=raw, filters=needs.filters)
+        out = self.out[: needs.words * len(index)].view(needs.words, -1)
+        if k := needs.tops:
+            values, ids, rank = top_logprobs(logits, k, tokens)
+            out[2].copy_(rank)
+            out[FIELDS : FIELDS + k].copy_(ids.T)
+            out[FIELDS + k :].copy_(values.T.contiguous().view(torch.int32))
+        out[0].copy_(advance(state, index, tokens))
+        out[1].copy_(logprobs.view(torch.int32))
+
+    def _state(self, needs: Needs) -> RowState:
+        state = self.on_device.state
+        return replace(state, counts=self._counts) if needs.penalties else state
+
+    def _processed(self, logits: Tensor, index: Tensor, needs: Needs) -> Tensor:
+        if not (needs.penalties or needs.bias or needs.stops or needs.bits):
+            return logits
+        v, penalties, stops = self.on_device.views, None, None
+        if needs.penalties:
+            assert self._counts is not None
+            strengths = {name: v[name] for name in ("repetition", "presence", "frequency")}
+            penalties = Penalties(counts=self._counts, **strengths)
+        if needs.stops:
+            stops = EarlyStops(ids=v["early"], length=v["length"], min_length=v["min_length"])
+        biases, bits = self._biases if needs.bias else None, self._bits if needs.bits else None
+        return process_logits(logits, index, penalties, biases, stops, bits)
+
+    def _count(self, which: np.ndarray) -> None:
+        """Count the tokens of the rows `which` from their beginning."""
+        if self._counts is None:
+            shape = self.rows.max_rows + 1, self.vocab
+            self._counts = torch.zeros(shape, dtype=torch.int32, device=self.device)
+        prompts, outputs = [], []
+        for row in which:
+            request, first = self._request(row), int(row) * self.vocab
+            tokens = first + np.array(request.tokens)
+            prompts.append(tokens[: request.num_prompt])
+            outputs.append(tokens[request.num_prompt :])
+        prompt, output = self._put(np.concatenate(prompts)), self._put(np.concatenate(outputs))
+        self._counts.index_fill_(0, self._put(which), 0)
+        flat = self._counts.view(-1)
+        flat.index_fill_(0, prompt, 1)
+        flat.index_add_(0, output, torch.full_like(output, 2, dtype=torch.int32))
+
+    def _bias(self, which: np.ndarray) -> None:
+        """Write the biases of the rows `which`, none for a row without."""
+        given = [dict(self._request(row).params.logit_bias or ()) for row in which]
+        longest = max(map(len, given))
+        if self._biases is None or longest > self._biases.ids.shape[1]:
+            self._widen(longest)
+            which = np.flatnonzero(self._biased | np.isin(np.arange(self.rows.max_rows), which))
+            which = which[[self.rows.request[row] is not None for row in which]]
+            given = [dict(self._request(row).params.logit_bias or ()) for row in which]
+        assert self._biases is not None
+        ids = np.full((len(which), self._biases.ids.shape[1]), -1, np.int32)
+        bias = np.zeros(ids.shape, np.float32)
+        for i, each in enumerate(given):
+            ids[i, : len(each)], bias[i, : len(each)] = list(each), list(each.values())
+        where = self._put(which)
+        self._biases.ids[where] = self._put(ids)
+        self._biases.bias[where] = self._put(bias)
+        self._biased[which] = [bool(each) for each in given]
+
+    def _widen(self, count: int) -> None:
+        width = BIASED
+        while width < count:
+            width *= 2
+        shape = self.rows.max_rows + 1, width
+        self._biases = Listed(
+            ids=torch.full(shape, -1, dtype=torch.int32, device=self.device),
+            bias=torch.zeros(shape, device=self.device),
+            # allowed_token_ids are bits
+            only=torch.zeros(shape[0], dtype=torch.int32, device=self.device),
+        )
+
+    def _limit(self, which: np.ndarray) -> None:
+        """Write which tokens the rows `which` may sample, all for a row that may any."""
+        lines = [packed(allowed_of(self._request(row), self.vocab)) for row in which]
+        self._table()[self._put(which)] = self._put(np.stack(lines))
+        self._limited[which] = (self.rows.wants[which] & BITS) > 0
+
+    def _table(self) -> Tensor:
+        if self._bits is None:
+            shape = self.rows.max_rows + 1, -(-self.vocab // 32)
+            self._bits = torch.full(shape, -1, dtype=torch.int32, device=self.device)
+        return self._bits
+
+    def _request(self, row: int) -> Request:
+        request = self.rows.request[row]
+        assert request is not None, "a row that runs has a request"
+        return request
+
+    def _put(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device, non_blocking=True)
+
+
+def allowed_of(request: Request, vocab: int) -> np.ndarray:
+    """Which tokens a request may sample, whatever came before: [V] bool."""
+    allowed = np.ones(vocab, bool)
+    if (ids := request.params.allowed_token_ids) is not None:
+        allowed[:] = False
+        allowed[ids] = True
+    allowed[list(banned(request))] = False
+    return allowed
+
+
+def packed(allowed: np.ndarray) -> np.ndarray:
+    """[V] bool → [ceil(V / 32)] int32, the lowest bit first."""
+    bits = np.packbits(np.pad(allowed, (0, -len(allowed) % 32)), bitorder="little")
+    return bits.view(np.int32)
