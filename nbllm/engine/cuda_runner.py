@@ -32,6 +32,7 @@ from .columns import Column, Ring, find, stacked
 from .device_rows import DeviceRows
 from .draws import Draws, Needs, allowed_of, packed
 from .graphs import Graphs, size_of
+from .logits import ends_of_bad_words
 from .needs import GRAMMAR, HOST, stops_of
 from .pages import pages_for
 from .request import Request
@@ -87,6 +88,7 @@ class CudaRunner(Runner):
         self._drawn = self._idle.clone()  # the rows of these
         self._launched: deque[Column] = deque()
         self._begun: Begun | None = None
+        self._latest: tuple[object, Needs] = None, Needs()  # those of rows that are known
         self._stream: torch.cuda.Stream | None = None
         self._whole = True  # the last run came to its end
 
@@ -202,7 +204,9 @@ class CudaRunner(Runner):
         """Launch a step of the rows `index`."""
         size = size_of(len(index))
         self._follow(index, size)
-        needs = self.draws.needs(index)
+        known, needs = self._latest
+        if known is not self.on_device.known:
+            self._latest = self.on_device.known, (needs := self.draws.needs(index))
         if needs.plain:
             step = self._graph(self._key(size, needs), lambda i: self._step(i, needs), size)
             step.replay()
@@ -343,6 +347,7 @@ class CudaRunner(Runner):
         if not (early or request.bad_words or p.allowed_token_ids is not None):
             return
         allowed = allowed_of(request, self.config.vocab_size)
+        allowed[ends_of_bad_words(request)] = False
         if early:
             allowed[[i for i in stops_of(request) if i < len(allowed)]] = False
         other = packed(allowed)

@@ -74,7 +74,7 @@ class DeviceRows:
         )
         self.length = self._host["length"]  # what it will be when all that was launched has run
         self._stale = np.zeros(rows.max_rows, bool)
-        self._version = NOBODY
+        self.known: object = None  # the same object as long as `follow` has nothing to do
         self._num_pages = np.zeros(rows.max_rows, np.int64)
         self._placement = np.zeros(rows.max_rows, np.int64)
         self._staged = torch.zeros(2 * total, dtype=torch.int32, device=device)
@@ -86,12 +86,13 @@ class DeviceRows:
     def forget(self) -> None:
         """Send everything anew before the next step."""
         self._placement[:] = 0
-        self._version = self._host["index"][:] = NOBODY
+        self._host["index"][:] = NOBODY
+        self.known = None
 
     def differ(self, index: np.ndarray) -> None:
         """The device's tokens of the rows `index` are not those that they have."""
         self._stale[index] = True
-        self._version = NOBODY
+        self.known = None
 
     def follow(self, index: np.ndarray, size: int = 0) -> np.ndarray:
         """Make the device's rows `index` what `Rows` has; those that were others before.
@@ -99,16 +100,16 @@ class DeviceRows:
         size: of the step that will run them; its `index` is set. 0: none will.
         """
         known = self.rows.version, size, index.tobytes() if size else None
-        if size and known == self._version:
+        if size and known == self.known:
             return index[:0]
-        self._version = NOBODY
+        self.known = None
         places, moved = self._changes(index)
         if size:
             places.append(self._arrange(index, size))
         if places:
             self._send(np.concatenate(places))
         if size:
-            self._version = known
+            self.known = known
         return moved
 
     def advance(self, index: np.ndarray) -> None:

@@ -8,6 +8,7 @@ itself counts the tokens that it appends.
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,14 +21,14 @@ from nbllm_kernels.sample import sample
 from nbllm_kernels.top_logprobs import MAX_K, top_logprobs
 
 from .device_rows import DeviceRows
-from .needs import BIAS, BITS, FILTERS, PENALTIES, STOPS, banned
+from .needs import BIAS, BITS, FILTERS, PENALTIES, PHRASE, PHRASES, STOPS, banned, phrases_of
 from .request import Request
 from .rows import Rows
 
 TOPS = (1, 5, 10, 20, MAX_K)
 """Likeliest tokens that variants of a step keep."""
-BIASED = 16
-"""Ids with a bias that the table has room for at first; later twice as many as often as needed."""
+COLUMNS = 16
+"""Of a table at first; later twice as many as often as needed."""
 FIELDS = 3
 """Words of a row without likeliest tokens: the token, its log-probability's bits, its rank."""
 
@@ -41,6 +42,7 @@ class Needs:
     bias: int = 0  # columns of the table
     stops: bool = False
     bits: bool = False
+    phrases: int = 0  # columns of the table
     tops: int = 0
     logits: bool = False  # leave them for the host, too
 
@@ -66,9 +68,12 @@ class Draws:
         self._counts: Tensor | None = None  # as `Penalties.counts`
         self._biases: Listed | None = None
         self._bits: Tensor | None = None
+        self._phrases: Tensor | None = None  # [max_rows + 1, W, PHRASE] int32, -1 before and beyond
+        self._recent = self._none(PHRASE - 1)  # [max_rows + 1, PHRASE - 1] the newest output tokens
         # lines that do not leave a row as it is
         self._biased = np.zeros(rows.max_rows, bool)
         self._limited = np.zeros(rows.max_rows, bool)
+        self._worded = np.zeros(rows.max_rows, bool)
 
     def needs(self, index: np.ndarray) -> Needs:
         """Those of the rows `index` together. `follow` has seen all of them."""
@@ -85,6 +90,7 @@ class Draws:
             bias=self._biases.ids.shape[1] if wants & BIAS and self._biases else 0,
             stops=early,
             bits=bool(wants & BITS),
+            phrases=self._phrases.shape[1] if wants & PHRASES and self._phrases is not None else 0,
             tops=min(next(k for k in TOPS if k >= top), self.vocab) if top >= 0 else 0,
         )
 
@@ -99,6 +105,8 @@ class Draws:
             self._bias(which)
         if len(which := moved[((wants & BITS) > 0) | self._limited[moved]]):
             self._limit(which)
+        if len(which := moved[((wants & PHRASES) > 0) | self._worded[moved]]):
+            self._word(which)
 
     def allow(self, index: np.ndarray, bits: Tensor) -> None:
         """Set which tokens the rows `index` may sample next; bits [R, words] int32, on the host."""
@@ -120,6 +128,9 @@ class Draws:
             out[2].copy_(rank)
             out[FIELDS : FIELDS + k].copy_(ids.T)
             out[FIELDS + k :].copy_(values.T.contiguous().view(torch.int32))
+        if needs.phrases:
+            older = self._recent[index, 1:]
+            self._recent[index] = torch.cat((older, tokens[:, None].int()), 1)
         out[0].copy_(advance(state, index, tokens))
         out[1].copy_(logprobs.view(torch.int32))
 
@@ -128,7 +139,7 @@ class Draws:
         return replace(state, counts=self._counts) if needs.penalties else state
 
     def _processed(self, logits: Tensor, index: Tensor, needs: Needs) -> Tensor:
-        if not (needs.penalties or needs.bias or needs.stops or needs.bits):
+        if not (needs.penalties or needs.bias or needs.stops or needs.bits or needs.phrases):
             return logits
         v, penalties, stops = self.on_device.views, None, None
         if needs.penalties:
@@ -138,7 +149,11 @@ class Draws:
         if needs.stops:
             stops = EarlyStops(ids=v["early"], length=v["length"], min_length=v["min_length"])
         biases, bits = self._biases if needs.bias else None, self._bits if needs.bits else None
-        return process_logits(logits, index, penalties, biases, stops, bits)
+        x = process_logits(logits, index, penalties, biases, stops, bits)
+        if needs.phrases:
+            assert self._phrases is not None
+            x = forbid_ends(x, self._phrases[index], self._recent[index])
+        return x
 
     def _count(self, which: np.ndarray) -> None:
         """Count the tokens of the rows `which` from their beginning."""
@@ -159,14 +174,16 @@ class Draws:
 
     def _bias(self, which: np.ndarray) -> None:
         """Write the biases of the rows `which`, none for a row without."""
-        given = [dict(self._request(row).params.logit_bias or ()) for row in which]
-        longest = max(map(len, given))
-        if self._biases is None or longest > self._biases.ids.shape[1]:
-            self._widen(longest)
-            which = np.flatnonzero(self._biased | np.isin(np.arange(self.rows.max_rows), which))
-            which = which[[self.rows.request[row] is not None for row in which]]
-            given = [dict(self._request(row).params.logit_bias or ()) for row in which]
-        assert self._biases is not None
+        given = [self._request(row).params.logit_bias or {} for row in which]
+        if self._biases is None or max(map(len, given)) > self._biases.ids.shape[1]:
+            width, which = self._wider(given), self._all(which, BIAS)
+            self._biases = Listed(
+                ids=self._none(width),
+                bias=torch.zeros(self.rows.max_rows + 1, width, device=self.device),
+                # allowed_token_ids are bits
+                only=torch.zeros(self.rows.max_rows + 1, dtype=torch.int32, device=self.device),
+            )
+            given = [self._request(row).params.logit_bias or {} for row in which]
         ids = np.full((len(which), self._biases.ids.shape[1]), -1, np.int32)
         bias = np.zeros(ids.shape, np.float32)
         for i, each in enumerate(given):
@@ -176,17 +193,38 @@ class Draws:
         self._biases.bias[where] = self._put(bias)
         self._biased[which] = [bool(each) for each in given]
 
-    def _widen(self, count: int) -> None:
-        width = BIASED
-        while width < count:
-            width *= 2
-        shape = self.rows.max_rows + 1, width
-        self._biases = Listed(
-            ids=torch.full(shape, -1, dtype=torch.int32, device=self.device),
-            bias=torch.zeros(shape, device=self.device),
-            # allowed_token_ids are bits
-            only=torch.zeros(shape[0], dtype=torch.int32, device=self.device),
-        )
+    def _word(self, which: np.ndarray) -> None:
+        """Write the bad words of the rows `which`, and what they have sampled."""
+        given = [phrases_of(self._request(row)) for row in which]
+        if self._phrases is None or max(map(len, given)) > self._phrases.shape[1]:
+            width, which = self._wider(given), self._all(which, PHRASES)
+            self._phrases = self._none(width, PHRASE)
+            given = [phrases_of(self._request(row)) for row in which]
+        words = np.full((len(which), *self._phrases.shape[1:]), -1, np.int32)
+        recent = np.full((len(which), PHRASE - 1), -1, np.int32)
+        for i, (row, each) in enumerate(zip(which, given, strict=True)):
+            for j, word in enumerate(each):
+                words[i, j, -len(word) :] = word
+            if newest := self._request(row).output_ids[1 - PHRASE :]:
+                recent[i, -len(newest) :] = newest
+        where = self._put(which)
+        self._phrases[where], self._recent[where] = self._put(words), self._put(recent)
+        self._worded[which] = [bool(each) for each in given]
+
+    def _all(self, which: np.ndarray, bit: int) -> np.ndarray:
+        """The rows `which`, and all others that have something in a table that is made anew."""
+        rows = self.rows
+        has = np.array([request is not None for request in rows.request])
+        return np.union1d(which, np.flatnonzero(has & ((rows.wants & bit) > 0)))
+
+    def _wider(self, given: Sequence[Sized]) -> int:
+        """Columns of a table that has room for the longest of these."""
+        return max(COLUMNS, 1 << (max(map(len, given)) - 1).bit_length())
+
+    def _none(self, *shape: int) -> Tensor:
+        """A table [max_rows + 1, *shape] of no token."""
+        shape = self.rows.max_rows + 1, *shape
+        return torch.full(shape, -1, dtype=torch.int32, device=self.device)
 
     def _limit(self, which: np.ndarray) -> None:
         """Write which tokens the rows `which` may sample, all for a row that may any."""
@@ -207,6 +245,17 @@ class Draws:
 
     def _put(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)
+
+
+def forbid_ends(x: Tensor, words: Tensor, recent: Tensor) -> Tensor:
+    """Forbid what would complete a bad word, in logits x [R, V], in place.
+
+    words [R, W, L]: tokens, -1 before the first and in all of no word; recent [R, L - 1]: the newest.
+    """
+    before, last = words[..., :-1], words[..., -1]
+    begun = ((before < 0) | (before == recent[:, None])).all(-1) & (last >= 0)
+    never = torch.where(begun, -torch.inf, 0.0).to(x.dtype)
+    return x.scatter_add_(1, last.clamp(min=0).long(), never)
 
 
 def allowed_of(request: Request, vocab: int) -> np.ndarray:

@@ -11,14 +11,18 @@ from nbllm_kernels.top_logprobs import MAX_K
 
 from .request import Request
 
-FILTERS, PENALTIES, BIAS, STOPS, BITS, GRAMMAR, HOST = (1 << i for i in range(7))
+FILTERS, PENALTIES, BIAS, STOPS, BITS, PHRASES, GRAMMAR, HOST = (1 << i for i in range(8))
 
 NO_TOP = -1
 MOST_BIASED = 1024
 """Ids with a logit_bias that a device looks through."""
 MOST_STOPS = 32
 """Stop ids that a device masks before min_tokens."""
-MANY = 64
+PHRASE = 8
+"""Tokens of a bad word that a device knows."""
+MOST_PHRASES = 256
+"""Bad words of several tokens that it compares with what came before."""
+MANY = 128
 """Forbidden ids of which a vocabulary may have no more."""
 
 
@@ -35,7 +39,8 @@ def wants_of(request: Request) -> int:
         | BIAS * bool(p.logit_bias)
         # a grammar's bits are the host's, who takes these out of them
         | STOPS * bool(p.min_tokens and stops_of(request) and not grammar)
-        | BITS * bool(p.allowed_token_ids is not None or request.bad_words or grammar)
+        | BITS * bool(p.allowed_token_ids is not None or banned(request) or grammar)
+        | PHRASES * bool(phrases_of(request) and not grammar)
         | GRAMMAR * grammar
     )
 
@@ -53,7 +58,12 @@ def stops_of(request: Request) -> set[int]:
 
 def banned(request: Request) -> set[int]:
     """Tokens that a request may never sample."""
-    return {word[0] for word in request.bad_words}
+    return {word[0] for word in request.bad_words if len(word) == 1}
+
+
+def phrases_of(request: Request) -> list[list[int]]:
+    """Its bad words of several tokens: the last one may not follow the others."""
+    return [word for word in request.bad_words if len(word) > 1]
 
 
 def _host(request: Request) -> bool:
@@ -64,13 +74,14 @@ def _host(request: Request) -> bool:
         or (p.logprobs is not None and not 0 <= p.logprobs <= MAX_K)
         or len(p.logit_bias or ()) > MOST_BIASED
         or (p.min_tokens and len(stops) > MOST_STOPS)
-        # these depend on the tokens before
-        or any(len(word) > 1 for word in request.bad_words)
+        or len(phrases_of(request)) > MOST_PHRASES
+        or any(len(word) > PHRASE for word in request.bad_words)
         or _may_be_empty(request, stops if p.min_tokens else set())
     )
 
 
 def _may_be_empty(request: Request, stops: set[int]) -> bool:
     """Whether nothing may be left to sample, which the host has to say."""
-    allowed, never = request.params.allowed_token_ids, banned(request) | stops
+    allowed = request.params.allowed_token_ids
+    never = stops | {word[-1] for word in request.bad_words}
     return len(never) > MANY if allowed is None else never.issuperset(allowed)

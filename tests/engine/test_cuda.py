@@ -10,54 +10,14 @@ import numpy as np
 import pytest
 import torch
 from interrupting import InterruptAtLine
+from random_prompts import prompts, tokens
 from tiny_models import write_model
 
 from nbllm import LLM, BeamSearchParams, SamplingParams
-from nbllm.engine import build
-from nbllm.engine.cuda_runner import CudaRunner
 from nbllm.engine.graphs import size_of
 from nbllm.prompts import as_prompts
 
 LONG = 4096
-GPU = pytest.param("cuda", marks=pytest.mark.gpu)
-
-
-@pytest.fixture(params=["cpu", GPU])
-def where(request):
-    """Where the runner under test is."""
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    return request.param
-
-
-@pytest.fixture
-def open_llm(where, monkeypatch):
-    """f(folder, **options) -> an `LLM` with the runner of a GPU."""
-
-    def make(folder, **options) -> LLM:
-        with monkeypatch.context() as patch:
-            if where == "cpu":
-                patch.setattr(build, "has_kernels", lambda kv: True)
-            llm = LLM(folder, device=where, **options)
-        assert isinstance(llm.engine.runner, CudaRunner)
-        return llm
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def on_cpu(llama):
-    with LLM(llama[0], device="cpu") as llm:
-        yield llm
-
-
-def prompts(count: int, longest: int = 90, seed: int = 0) -> list[list[int]]:
-    r = random.Random(seed)
-    return [[r.randrange(256) for _ in range(r.randint(1, longest))] for _ in range(count)]
-
-
-def tokens(outputs) -> list[list[int]]:
-    return [o.outputs[0].token_ids for o in outputs]
 
 
 def test_sizes_of_steps():
