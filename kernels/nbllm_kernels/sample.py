@@ -218,6 +218,7 @@ def _limit_kernel(
     V,
     S,
     BLOCK_S: tl.constexpr,
+    ORDERED: tl.constexpr,
 ):
     """The bin up to which all that can be kept lies; -1 if these are too many to gather."""
     r = tl.program_id(0).to(tl.int64)
@@ -243,6 +244,8 @@ def _limit_kernel(
     last = tl.min(tl.where(holds, b, _BINS), 0) + 1
     found = tl.sum(tl.where(b <= last, counts, 0), 0)
     few = (last < _BINS - 1) & (found <= _CANDIDATES)
+    if ORDERED:
+        few = last < 0
     tl.store(limits_ptr + r, tl.where(few, last, -1))
     tl.store(found_ptr + r * 3, 0)
     tl.store(found_ptr + r * 3 + 1, _ALL)
@@ -795,12 +798,14 @@ def sample(
     positions: Tensor,
     raw: Tensor | None = None,
     filters: bool = True,
+    ordered: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Tokens [R], int64, and their log-probabilities [R], float32, under the raw logits.
 
     logits [R, V] after penalties and masks; raw [R, V] before them, None: the same. rows [R]: the
     row of each in the arrays of parameters. temperature 0 is greedy; top_k 0, top_p 1 and min_p 0
-    are off. filters False promises that they all are, which saves eight launches.
+    are off. filters False promises that they all are, which saves eight launches. ordered: sum
+    probabilities in the same order every time, which takes longer with filters.
     """
     if not use_triton(logits):
         return sample_ref(logits, rows, temperature, top_k, top_p, min_p, seeds, positions, raw)
@@ -881,6 +886,7 @@ def sample(
             size,
             stretches,
             BLOCK_S=block_s,
+            ORDERED=ordered,
             num_warps=1,
         )
         _near_kernel[grid](

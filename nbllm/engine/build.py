@@ -20,6 +20,7 @@ from .rows import Rows
 from .runner import Runner, new_cache, page_bytes
 from .sampler import Sampler
 from .scheduler import Scheduler
+from .uniform_runner import UniformRunner
 
 DEFAULT_KV_BYTES = 1 << 30
 
@@ -61,6 +62,7 @@ def new_engine(
     limits: Limits,
     *,
     processed_logprobs: bool = False,
+    deterministic: bool = False,
 ) -> tuple[Engine, int]:
     """An engine for `model`, and the longest sequence it takes (prompt and output together).
 
@@ -88,6 +90,8 @@ def new_engine(
     budget = limits.max_num_batched_tokens or (2048 if device.type == "cpu" else 16384)
     kv = new_cache(num_pages, config, dtype, device)
     kind, ahead = (CudaRunner, MOST_AHEAD) if has_kernels(kv) else (Runner, 0)
+    if ahead and deterministic:
+        kind = UniformRunner
     scheduler = Scheduler(pages, rows, max(budget, limits.max_num_seqs), ahead)
     sampler = Sampler(rows, device, processed=processed_logprobs)
     return Engine(kind(model, config, rows, kv, sampler), scheduler), max_len

@@ -61,23 +61,24 @@ class Begun:
 
     index: np.ndarray
     placement: np.ndarray
-
-    @property
-    def size(self) -> int:
-        return size_of(len(self.index))
+    size: int
 
 
 class CudaRunner(Runner):
     """As `Runner`. Tokens are those of a CPU, up to what rounding does to logits."""
 
+    ordered = False
+    """Whether kernels that leave the order of their sums to chance are avoided."""
+
     def __init__(
         self, model: nn.Module, config: ModelConfig, rows: Rows, kv: Tensor, sampler: Sampler
     ):
         super().__init__(model, config, rows, kv, sampler)
-        self.device, most = kv.device, size_of(rows.max_rows)
+        self.device, most = kv.device, self.width(rows.max_rows)
+        self.most = most
         self.on_gpu = kv.device.type == "cuda"
         self.on_device = DeviceRows(rows, kv.device, most)
-        self.draws = Draws(rows, self.on_device, config.vocab_size, most)
+        self.draws = Draws(rows, self.on_device, config.vocab_size, most, ordered=self.ordered)
         self.graphs = Graphs(kv.device)
         self._idle = torch.full((most,), self.on_device.idle, dtype=torch.int32, device=kv.device)
         self._ring = Ring(MOST_AHEAD + 4, self.draws.out, self.on_gpu)
@@ -86,11 +87,21 @@ class CudaRunner(Runner):
         # between the layers and the draw, where they are not captured together
         self._hidden: Tensor | None = None  # [most, N]
         self._drawn = self._idle.clone()  # the rows of these
+        self._uniform: Tensor | None = None
         self._launched: deque[Column] = deque()
         self._begun: Begun | None = None
         self._latest: tuple[object, Needs] = None, Needs()  # those of rows that are known
         self._stream: torch.cuda.Stream | None = None
         self._whole = True  # the last run came to its end
+
+    @classmethod
+    def width(cls, max_rows: int) -> int:
+        """Rows of the largest captured step."""
+        return size_of(max_rows)
+
+    def size(self, count: int) -> int:
+        """Rows of the captured step for `count`."""
+        return size_of(count)
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> Samples | None:
@@ -183,7 +194,7 @@ class CudaRunner(Runner):
 
     def _look_ahead(self, index: np.ndarray) -> None:
         """Launch the next step of the rows `index`, which includes prompts that have just ended."""
-        kind, size = self._kind(index), size_of(len(index))
+        kind, size = self._kind(index), self.size(len(index))
         if kind == HOST or not self.on_device.may_continue(index):
             return
         # nobody waits for a capture before seeing the tokens that are there
@@ -202,7 +213,7 @@ class CudaRunner(Runner):
 
     def _launch(self, index: np.ndarray) -> None:
         """Launch a step of the rows `index`."""
-        size = size_of(len(index))
+        size = self.size(len(index))
         self._follow(index, size)
         known, needs = self._latest
         if known is not self.on_device.known:
@@ -272,10 +283,10 @@ class CudaRunner(Runner):
 
     def _layers(self, index: np.ndarray) -> Begun:
         """Launch the layers of a step of the rows `index`."""
-        size = size_of(len(index))
+        size = self.size(len(index))
         self._follow(index, size)
         self._replay_hidden(size)
-        self._begun = Begun(index=index, placement=self.rows.placement[index])
+        self._begun = Begun(index=index, placement=self.rows.placement[index], size=size)
         return self._begun
 
     def _guide(self, plan: Plan) -> Finish:
@@ -301,12 +312,8 @@ class CudaRunner(Runner):
         hosted = (self.rows.wants[index] & HOST) > 0
         at = np.flatnonzero(hosted | self.sampler.processed)
         self._allow(index)
-        if len(at) == len(index) > 0:
-            assert self._hidden is not None
-            return self._by_host(
-                self.model.compute_logits(self._hidden[: len(at)]), index, requests
-            )
-        needs = replace(self.draws.needs(index), logits=len(at) > 0)
+        needs = Needs() if self.sampler.processed else self.draws.needs(index)
+        needs = replace(needs, logits=len(at) > 0)
         logits = self._replay_draw(size, needs)
         column = self._column(index, size, needs)
         if logits is None:
@@ -324,9 +331,16 @@ class CudaRunner(Runner):
 
     def _by_host(self, logits: Tensor, index: np.ndarray, requests: list[Request]) -> Finish:
         """By the sampler of all devices; the device's rows do not have these tokens."""
-        mask = self._begin_mask(requests, index)
         self.on_device.differ(index)
+        if self.ordered:
+            each = [slice(i, i + 1) for i in range(len(index))]
+            return lambda: _beside([self._sample(logits[i], index[i], requests[i]) for i in each])
+        mask = self._begin_mask(requests, index)
         return lambda: self.sampler.sample(logits, index, requests, mask)
+
+    def _sample(self, logits: Tensor, index: np.ndarray, requests: list[Request]) -> Samples:
+        mask = self._begin_mask(requests, index)
+        return self.sampler.sample(logits, index, requests, mask)
 
     def _allow(self, index: np.ndarray) -> None:
         """Tell the device what grammars allow the rows `index`; it is busy with their logits."""
@@ -365,8 +379,8 @@ class CudaRunner(Runner):
         hidden = self.model.forward(batch)
         mine, rest = hidden[: len(index)], hidden[len(index) :]
         if not len(index):
-            return lambda: replace(_nothing(), scores=self._scores(plan, rest))
-        size = size_of(len(index))
+            return lambda: Samples.none(self._scores(plan, rest))
+        size = self.size(len(index))
         self._follow(index)
         self._drawn.fill_(self.on_device.idle)
         self._keep(mine, rows)
@@ -524,12 +538,6 @@ def _wide(plan: Plan) -> int:
     return pages_for(max(stop for _, _, stop in plan.chunks))
 
 
-def _nothing() -> Samples:
-    return Samples(
-        tokens=np.zeros((1, 0), np.int64), logprobs=np.zeros((1, 0), np.float32), tops={}
-    )
-
-
 def _beside(parts: list[Samples]) -> Samples:
     """The samples of decoding requests, and of one step of prompts, beside each other."""
     if len(parts) == 1:
@@ -539,7 +547,7 @@ def _beside(parts: list[Samples]) -> Samples:
     def long(array: np.ndarray) -> np.ndarray:
         return np.pad(array, ((0, steps - len(array)), (0, 0)), constant_values=NO_TOKEN)
 
-    joined, first = _nothing(), 0
+    joined, first = Samples.none(), 0
     joined.tokens = np.concatenate([long(p.tokens) for p in parts], 1)
     joined.logprobs = np.concatenate([long(p.logprobs) for p in parts], 1)
     for part in parts:

@@ -60,8 +60,10 @@ class Needs:
 class Draws:
     """Samples rows of the device, and appends their tokens there."""
 
-    def __init__(self, rows: Rows, on_device: DeviceRows, vocab: int, most: int):
-        self.rows, self.on_device, self.vocab = rows, on_device, vocab
+    def __init__(
+        self, rows: Rows, on_device: DeviceRows, vocab: int, most: int, *, ordered: bool = False
+    ):
+        self.rows, self.on_device, self.vocab, self.ordered = rows, on_device, vocab, ordered
         self.device = on_device.words.device
         size = (FIELDS + 2 * MAX_K) * most
         self.out = torch.zeros(size, dtype=torch.int32, device=self.device)
@@ -121,7 +123,8 @@ class Draws:
         x = self._processed(logits, index, needs)
         of = v["temperature"], v["top_k"], v["top_p"], v["min_p"], v["seed"], v["length"]
         raw = None if x is logits else logits
-        tokens, logprobs = sample(x, index, *of, raw=raw, filters=needs.filters)
+        how = {"filters": needs.filters, "ordered": self.ordered}
+        tokens, logprobs = sample(x, index, *of, raw=raw, **how)
         out = self.out[: needs.words * len(index)].view(needs.words, -1)
         if k := needs.tops:
             values, ids, rank = top_logprobs(logits, k, tokens)

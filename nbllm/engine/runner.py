@@ -54,12 +54,7 @@ class Runner:
         hidden = self.model.forward(self._batch(plan))
         scores = self._scores(plan, hidden[num_sampled:])
         if not num_sampled:
-            nothing = np.zeros((1, 0))
-            return (
-                Samples(tokens=nothing, logprobs=nothing, tops={}, scores=scores)
-                if scores
-                else None
-            )
+            return Samples.none(scores) if scores else None
         logits = self.model.compute_logits(hidden[:num_sampled])
         samples = self.sampler.sample(logits, index, requests, mask)
         samples.scores = scores

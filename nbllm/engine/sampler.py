@@ -6,6 +6,7 @@ never reorders ids, so what a request samples does not depend on the batch it is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +35,17 @@ class Samples:
     logprobs: np.ndarray  # [S, R] float32
     tops: dict[int, list[TopLogprobs]]  # for those of the R that asked, one a step
     scores: list[Scores] = field(default_factory=list)
+
+    @classmethod
+    def none(cls, scores: Iterable[Scores] = ()) -> Samples:
+        """Of no request."""
+        nothing = np.zeros((1, 0))
+        return cls(
+            tokens=nothing.astype(np.int64),
+            logprobs=nothing.astype(np.float32),
+            tops={},
+            scores=list(scores),
+        )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from .layers import RMSNorm
 
 
+EVERYTHING = 1 << 30
+"""A window that is none."""
+
+
 def write(
     qkv: Tensor,
     batch: Batch,
@@ -70,4 +74,6 @@ def _prefill(
     assert lens is not None
     work = batch.once("prefill work", lambda: work_for_prefill(starts, len(q), batch.kv))
     where = q, batch.kv, layer, pages, starts, lens, scale
-    return prefill_attention(*where, work=work, rows=packed.chunk_rows, out=out)
+    # with a window every tile of keys is masked, and one that has to be is computed like all others
+    window = EVERYTHING if packed.uniform else 0
+    return prefill_attention(*where, work=work, rows=packed.chunk_rows, window=window, out=out)
