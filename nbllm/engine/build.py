@@ -125,19 +125,37 @@ def pick_device(device: str | torch.device) -> torch.device:
         raise ParamError(
             f"device {device!r}: this machine has {torch.cuda.device_count()} CUDA GPUs"
         )
+    if found.type == "cuda" and (has := torch.cuda.get_device_capability(found)) < OLDEST:
+        raise ParamError(
+            f"device {device!r} has compute capability {has[0]}.{has[1]}; its kernels need "
+            f"{OLDEST[0]}.{OLDEST[1]} (Turing) or newer: use device='cpu'"
+        )
     return found
 
 
+OLDEST, BFLOAT16 = (7, 5), (8, 0)
+"""Compute capabilities: of the oldest GPU that Triton's kernels run on, and that has bfloat16."""
+
+
 def pick_dtype(asked: str | torch.dtype, own: str | None, device: torch.device) -> torch.dtype:
-    """ "auto" is float32 on a CPU, the checkpoint's `own` on a GPU, float16 where that has no bfloat16."""
+    """ "auto" is float32 on a CPU, the checkpoint's `own` on a GPU, float16 where that has no bfloat16.
+
+    Raises `ParamError` for another word, and for bfloat16 on a GPU that has none.
+    """
+    lacks = device.type == "cuda" and torch.cuda.get_device_capability(device) < BFLOAT16
     if isinstance(asked, torch.dtype):
         asked = str(asked).removeprefix("torch.")
     if asked == "auto":
         if device.type == "cpu":
             return torch.float32
         asked = own or "bfloat16"
-        if asked == "bfloat16" and torch.cuda.get_device_capability(device) < (8, 0):
+        if asked == "bfloat16" and lacks:
             asked = "float16"
     if asked not in DTYPES:
         raise ParamError(f"dtype must be 'auto' or one of {', '.join(DTYPES)}, got {asked!r}")
+    if asked == "bfloat16" and lacks:
+        raise ParamError(
+            "dtype 'bfloat16' needs a GPU of compute capability 8.0 (Ampere) or newer; this one "
+            "takes 'float16'"
+        )
     return DTYPES[asked]
