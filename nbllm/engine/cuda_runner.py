@@ -39,11 +39,11 @@ from .request import Request
 from .rows import NO_TOKEN, Rows
 from .runner import Runner
 from .sampler import Sampler, Samples
-from .scheduler import BURST, Plan
+from .scheduler import BURSTS, Plan
 
 FEW, DEEP, AHEAD = 32, 4, 2
 """Steps launched beyond the one that is waited for: AHEAD, or DEEP of up to FEW rows, which are short."""
-MOST_AHEAD = DEEP + BURST
+MOST_AHEAD = DEEP + BURSTS[0][1]
 """Tokens of a row that the host may not have seen."""
 ALIGNED = 16
 """Elements at whose multiples arrays begin in an upload."""

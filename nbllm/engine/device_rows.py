@@ -147,11 +147,16 @@ class DeviceRows:
             places += [self._stops(row) for row in which[(rows.wants[which] & STOPS) > 0]]
         width = host["pages"].shape[1]
         more = num_pages - self._num_pages[index]
-        for row, count in zip(index[more != 0], num_pages[more != 0], strict=True):
-            new = np.arange(min(self._num_pages[row], count), count)
+        one = more == 1
+        if one.any():  # most often a row has filled a page
+            row, new = index[one], num_pages[one] - 1
             host["pages"][row, new] = rows.pages[row, new]
             places.append(self._places("pages", row * width + new))
-            self._num_pages[row] = count
+        for row, count in zip(index[more > 1], num_pages[more > 1], strict=True):
+            new = np.arange(self._num_pages[row], count)
+            host["pages"][row, new] = rows.pages[row, new]
+            places.append(self._places("pages", row * width + new))
+        self._num_pages[index] = num_pages
         return places, index[moved]
 
     def _stops(self, row: int) -> np.ndarray:

@@ -72,8 +72,8 @@ class Plan:
         return bool(self.decoding or self.chunks)
 
 
-BURST, MANY = 4, 32
-"""Steps that may be looked at together, and the requests from which on that is worth the wait."""
+BURSTS = ((128, 8), (32, 4), (0, 1))
+"""Requests from which on so many steps are looked at together: one look at each costs time."""
 
 
 class Scheduler:
@@ -108,12 +108,15 @@ class Scheduler:
             if (count := min(request.num_missing, budget)) > 0:
                 chunks.append((request, request.num_prefilled, request.num_prefilled + count))
                 budget -= count
+        count = len(self.rows.decoding)
+        burst = next(steps for least, steps in BURSTS if count >= least)
         return Plan(
             rows=self.rows.active,
             decoding=list(self.rows.decoding),
             chunks=chunks,
             completing=[r for r, _, stop in chunks if stop == len(r.tokens)],
-            steps=1 if chunks or self.waiting or len(self.rows.decoding) < MANY else BURST,
+            # who waits for a row or a page is not to wait for longer than one step
+            steps=1 if chunks or self.waiting else burst,
         )
 
     def computed(self, request: Request, num_tokens: int) -> None:

@@ -39,10 +39,10 @@ def test_dtype_of_a_gpu(a_gpu, capability, asked, own, found):
 
 
 def test_no_bfloat16(a_gpu):
-    with pytest.raises(ParamError, match="'bfloat16' needs a GPU of compute capability 8.0"):
+    with pytest.raises(ParamError, match="'bfloat16' needs a GPU of compute"):
         pick_dtype("bfloat16", "bfloat16", a_gpu(TURING))
 
 
 def test_too_old(a_gpu):
-    with pytest.raises(ParamError, match="compute capability 6.1; its kernels need 7.5"):
+    with pytest.raises(ParamError, match=r"capability 6\.1; its kernels need 7\.5"):
         a_gpu((6, 1))

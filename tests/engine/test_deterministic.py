@@ -89,7 +89,7 @@ def test_the_same_bits_in_any_company(tmp_path, kind, dtype):
     with LLM(tmp_path, **options, max_num_batched_tokens=64, max_num_seqs=40) as llm:
         found = told(llm.generate(many, each, use_tqdm=False))
         assert [[f] for f in found[:few]] == alone
-    narrow = {"kv_cache_memory_bytes": 40 * llm_page(tmp_path, dtype), "max_model_len": 512}
+    narrow = {"kv_cache_memory_bytes": 40 * llm_page(tmp_path, dtype), "max_model_len": 256}
     with LLM(tmp_path, **options, **narrow) as llm:
         preempted, withdraw = [], llm.engine.scheduler._withdraw
 
