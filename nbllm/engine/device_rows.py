@@ -153,7 +153,7 @@ class DeviceRows:
             host["pages"][row, new] = rows.pages[row, new]
             places.append(self._places("pages", row * width + new))
         for row, count in zip(index[more > 1], num_pages[more > 1], strict=True):
-            new = np.arange(self._num_pages[row], count)
+            new = np.arange(int(self._num_pages[row]), int(count))
             host["pages"][row, new] = rows.pages[row, new]
             places.append(self._places("pages", row * width + new))
         self._num_pages[index] = num_pages

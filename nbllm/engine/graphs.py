@@ -70,6 +70,10 @@ class Graphs:
         """Whether it has been captured."""
         return key in self._made
 
+    def made(self, key: Hashable) -> Captured[Any]:
+        """What has been captured."""
+        return self._made[key]
+
     def close(self) -> None:
         """Free every graph; nothing may be running."""
         for made in self._made.values():
