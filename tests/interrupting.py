@@ -6,12 +6,15 @@ from nbllm.engine import (
     beam,
     beam_select,
     beam_stops,
+    columns,
     cuda_runner,
     device_rows,
+    draws,
     graphs,
     logits,
     masks,
     matcher,
+    needs,
     pages,
     request,
     rows,
@@ -21,6 +24,7 @@ from nbllm.engine import (
     search,
     stats,
     stops,
+    uniform_runner,
     waves,
 )
 from nbllm.engine import engine as engine_module
@@ -28,7 +32,7 @@ from nbllm.engine import engine as engine_module
 MODULES = (
     *(engine_module, scheduler, pages, rows, request, runner, logits, sampler, stats, stops),
     *(masks, matcher),
-    *(cuda_runner, device_rows, graphs),
+    *(cuda_runner, device_rows, graphs, columns, draws, needs, uniform_runner),
     *(beam, beam_select, beam_stops, search, waves),
 )
 FILES = {m.__file__ for m in MODULES}

@@ -99,12 +99,14 @@ class Draws:
         wants = self.rows.wants[moved]
         if len(which := moved[(wants & PENALTIES) > 0]):
             self._count(which)
-        if len(which := moved[((wants & BIAS) > 0) | self._biased[moved]]):
-            self._bias(which)
-        if len(which := moved[((wants & BITS) > 0) | self._limited[moved]]):
-            self._limit(which)
-        if len(which := moved[((wants & PHRASES) > 0) | self._worded[moved]]):
-            self._word(which)
+        for bit, written, write in (
+            (BIAS, self._biased, self._bias),
+            (BITS, self._limited, self._limit),
+            (PHRASES, self._worded, self._word),
+        ):
+            if len(which := moved[((wants & bit) > 0) | written[moved]]):
+                written[which] = True  # whatever comes between
+                write(which)
 
     def allow(self, index: np.ndarray, bits: Tensor) -> None:
         """Set which tokens the rows `index` may sample next; bits [R, words] int32, on the host."""

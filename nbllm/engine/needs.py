@@ -48,12 +48,15 @@ class Needs:
     @property
     def plain(self) -> bool:
         """Whether it is common enough to be captured together with the layers."""
-        return self in (Needs(), Needs(filters=True))
+        return self in PLAIN
 
     @property
     def words(self) -> int:
         """Of each row's output."""
         return FIELDS + 2 * self.tops if self.tops else 2
+
+
+PLAIN = (Needs(), Needs(filters=True))
 
 
 def wants_of(request: Request) -> int:

@@ -115,7 +115,14 @@ def test_an_interrupt_at_many_lines_costs_no_token(on_cpu, llama, open_llm):
     each = [
         SamplingParams(temperature=0, max_tokens=12, ignore_eos=True),
         SamplingParams(seed=1, max_tokens=9, ignore_eos=True),
-        SamplingParams(seed=2, repetition_penalty=1.3, max_tokens=5),
+        SamplingParams(
+            seed=2,
+            repetition_penalty=1.3,
+            max_tokens=5,
+            logit_bias={5: 3.0},
+            allowed_token_ids=list(range(90)),
+            bad_words=["ab"],
+        ),
         SamplingParams(seed=3, top_p=0.9, max_tokens=14, ignore_eos=True),
     ]
     want = tokens(on_cpu.generate(many, each, use_tqdm=False))
