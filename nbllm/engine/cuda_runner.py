@@ -28,12 +28,12 @@ from nbllm.models.batch import PAGE_SIZE, Batch, Packed
 from nbllm.models.config import ModelConfig
 from nbllm_kernels.row_steps import step_inputs
 
-from .columns import Column, find, stacked
+from .columns import Column, Ring, find, stacked
 from .device_rows import DeviceRows
-from .draws import Draws, allowed_of, packed
+from .draws import Draws, Needs, allowed_of, packed
 from .graphs import Graphs, size_of
 from .logits import ends_of_bad_words
-from .needs import GRAMMAR, HOST, Needs, stops_of
+from .needs import GRAMMAR, HOST, stops_of
 from .pages import pages_for
 from .request import Request
 from .rows import NO_TOKEN, Rows
@@ -78,16 +78,10 @@ class CudaRunner(Runner):
         self.most = most
         self.on_gpu = kv.device.type == "cuda"
         self.on_device = DeviceRows(rows, kv.device, most)
-        self.draws = Draws(
-            rows,
-            self.on_device,
-            config.vocab_size,
-            most,
-            parts=MOST_AHEAD + 4,
-            ordered=self.ordered,
-        )
+        self.draws = Draws(rows, self.on_device, config.vocab_size, most, ordered=self.ordered)
         self.graphs = Graphs(kv.device)
         self._idle = torch.full((most,), self.on_device.idle, dtype=torch.int32, device=kv.device)
+        self._ring = Ring(MOST_AHEAD + 4, self.draws.out, self.on_gpu)
         self._words = torch.zeros(_Short.SIZE, dtype=torch.int64, device=kv.device)
         self._idle_words = torch.from_numpy(_Short.idle(self.on_device.idle)).to(kv.device)
         # between the layers and the draw, where they are not captured together
@@ -124,7 +118,7 @@ class CudaRunner(Runner):
             with suppress(RuntimeError):  # a device that has failed holds nothing back either
                 torch.cuda.synchronize(self.device)
         self.graphs.close()
-        del self.on_device, self.draws, self._idle, self._words, self._idle_words
+        del self.on_device, self.draws, self._idle, self._ring, self._words, self._idle_words
         del self._hidden, self._drawn
         super().close()
 
@@ -136,7 +130,6 @@ class CudaRunner(Runner):
             if self.on_gpu:
                 torch.cuda.synchronize(self.device)
             self.on_device.forget()
-            self.draws.ring.restart()
         self._whole = False
         if self.on_gpu:
             stream = torch.cuda.current_stream(self.device)
@@ -236,7 +229,7 @@ class CudaRunner(Runner):
     def _column(self, index: np.ndarray, size: int, needs: Needs) -> Column:
         """What the step that has just been launched gives."""
         self.on_device.advance(index)
-        words, done = self.draws.ring.part(needs, size)
+        words, done = self._ring.fetch(needs, size)
         placement = self.rows.placement[index]
         return Column(index=index, placement=placement, needs=needs, words=words, done=done)
 
