@@ -74,8 +74,8 @@ class LLM:
     model_impl: "native" (nbllm's own code for the architecture), "transformers" (its code, with
         nbllm's cache and attention), or "auto": native where there is such code.
     device: "auto", "cpu", "cuda" or "cuda:1".
-    deterministic: the same tokens whatever shares the batch; on a CPU, in float32, nothing has to be
-        done for it.
+    deterministic: the same tokens whatever shares the batch, also in half precision, not of beam
+        searches; on a GPU every pass is padded to one size, on a CPU nothing has to be done for it.
     logprobs_mode: "raw_logprobs" (of the model's logits), or "processed_logprobs" (after penalties,
         masks, temperature and filters).
 
@@ -132,8 +132,6 @@ class LLM:
             enable_prefix_caching=enable_prefix_caching,
         )
         self._device = pick_device(device)
-        if deterministic and self._device.type != "cpu":
-            raise NotYetError("deterministic=True is supported only on a CPU yet; leave it out")
         self.name, self._revision = str(model).rstrip("/").rpartition("/")[2], revision
         self._folder = load.find(model, revision)
         self.config = load.read_config(self._folder, hf_overrides, model_impl)
@@ -162,6 +160,7 @@ class LLM:
             limits,
             refill=partial(_refill, folder=None if self._dummy else self._folder, seed=seed),
             processed_logprobs=logprobs_mode == "processed_logprobs",
+            deterministic=deterministic,
         )
         self.intake = Intake(
             self.tokenizer,

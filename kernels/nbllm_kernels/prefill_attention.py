@@ -42,7 +42,7 @@ def prefill_attention_ref(
     for b, length in enumerate(kv_lens.tolist()):
         mine = slice(starts[b], starts[b + 1])
         new = starts[b + 1] - starts[b]
-        if not new:
+        if not new or not length:
             continue
         table = pages[b if rows is None else int(rows[b]), : -(-length // size)].long()
         k, v = kv[table, layer].permute(1, 2, 0, 3, 4).flatten(2, 3)[:, :, :length].float()
@@ -259,7 +259,8 @@ def prefill_attention(
 ) -> Tensor:
     """New tokens of B requests, already in the cache. q [T, H, D] -> [T, H, D].
 
-    q_starts [B + 1]: where each request's tokens begin, and T; kv_lens [B]: its tokens in the cache.
+    q_starts [B + 1]: where each request's tokens begin, and T; kv_lens [B]: its tokens in the cache, 0: its
+    new ones are padding, and get zeros.
     pages, rows, window, softcap: as in `decode_attention`. work: `work_for_prefill`.
     """
     if not use_triton(q):

@@ -38,9 +38,12 @@ BINS, FINENESS = 128, 12.0
 """Distances d are counted by FINENESS * log2(1 + d / 2): 0.12 wide near the maximum, 0.7 at 10."""
 LEVELS, NEAREST, RATIO = 12, 0.5, 1.6
 """Distances from the maximum: NEAREST * RATIO**i for LEVELS of them."""
+PARTS = 32
+"""Equal parts of the level that has the cut, if it holds too many tokens."""
 
 if AVAILABLE:
     _LEVELS, _NEAREST, _RATIO = tl.constexpr(LEVELS), tl.constexpr(NEAREST), tl.constexpr(RATIO)
+    _PARTS = tl.constexpr(PARTS)
     _BINS, _FINENESS = tl.constexpr(BINS), tl.constexpr(FINENESS)
     _CANDIDATES = tl.constexpr(CANDIDATES)
     _ALL, _PART, _ROW = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
@@ -218,6 +221,7 @@ def _limit_kernel(
     V,
     S,
     BLOCK_S: tl.constexpr,
+    ORDERED: tl.constexpr,
 ):
     """The bin up to which all that can be kept lies; -1 if these are too many to gather."""
     r = tl.program_id(0).to(tl.int64)
@@ -243,6 +247,8 @@ def _limit_kernel(
     last = tl.min(tl.where(holds, b, _BINS), 0) + 1
     found = tl.sum(tl.where(b <= last, counts, 0), 0)
     few = (last < _BINS - 1) & (found <= _CANDIDATES)
+    if ORDERED:
+        few = last < 0
     tl.store(limits_ptr + r, tl.where(few, last, -1))
     tl.store(found_ptr + r * 3, 0)
     tl.store(found_ptr + r * 3 + 1, _ALL)
@@ -305,16 +311,17 @@ def _first_level(
     top,
     total,
     V,
+    LEVELS: tl.constexpr,
     BLOCK_L: tl.constexpr,
     BLOCK_S: tl.constexpr,
 ):
     """(the first level that holds what can be kept, counts, masses and edges of all levels)."""
     level, stretch = tl.arange(0, BLOCK_L), tl.arange(0, BLOCK_S)
-    at = (r * _LEVELS + level[:, None]) * S + stretch[None, :]
-    real = (level < _LEVELS)[:, None] & (stretch < S)[None, :]
+    at = (r * LEVELS + level[:, None]) * S + stretch[None, :]
+    real = (level < LEVELS)[:, None] & (stretch < S)[None, :]
     count = tl.sum(tl.load(counts_ptr + at, real, other=0), 1)
     mass = tl.sum(tl.load(masses_ptr + at, real, other=0.0), 1)
-    edges = tl.load(edges_ptr + r * _LEVELS + level, level < _LEVELS, other=0.0)
+    edges = tl.load(edges_ptr + r * LEVELS + level, level < LEVELS, other=0.0)
     # top_k and min_p keep a prefix each: the first level that holds one of them. top_p shares the
     # probability of that prefix, which must be there as a whole; alone, it takes a little more
     # than its part, since later sums round differently
@@ -324,7 +331,7 @@ def _first_level(
         holds = holds | (edges < top + log_tile(tl.maximum(m, 1e-30)) - 1e-3)
     else:
         holds = holds | ((not cut) & (mass >= p * total * 1.000002))
-    first = tl.min(tl.where(holds & (level < _LEVELS), level, BLOCK_L), 0)
+    first = tl.min(tl.where(holds & (level < LEVELS), level, BLOCK_L), 0)
     return first, count, mass, edges
 
 
@@ -359,6 +366,7 @@ def _level_kernel(
     STRETCH: tl.constexpr,
     BLOCK_S: tl.constexpr,
     BLOCK_L: tl.constexpr,
+    BLOCK_P: tl.constexpr,
     SLICE: tl.constexpr,
     FINE: tl.constexpr,
 ):
@@ -373,37 +381,52 @@ def _level_kernel(
     edge, step, ratio = top - _NEAREST, _NEAREST * (_RATIO - 1.0), _RATIO
     if FINE:
         first, count, _mass, edges = _first_level(
-            counts_ptr, masses_ptr, edges_ptr, r, S, k, p, m, top, total, V, BLOCK_L, BLOCK_S
+            counts_ptr,
+            masses_ptr,
+            edges_ptr,
+            r,
+            S,
+            k,
+            p,
+            m,
+            top,
+            total,
+            V,
+            _LEVELS,
+            BLOCK_L,
+            BLOCK_S,
         )
         if (first >= _LEVELS) | (_pick(count, first, BLOCK_L) <= _CANDIDATES):
             return
         above = tl.where(first > 0, _pick(edges, first - 1, BLOCK_L), top + 1.0)
         # a little too far, lest the last edge rounds to above the one it stands for
-        step = (above - _pick(edges, first, BLOCK_L)) * (1.001 / _LEVELS)
+        step = (above - _pick(edges, first, BLOCK_L)) * (1.001 / _PARTS)
         edge, ratio = above - step, 1.0
         counts_ptr, masses_ptr, edges_ptr = fine_counts_ptr, fine_masses_ptr, fine_edges_ptr
+    NUM: tl.constexpr = _PARTS if FINE else _LEVELS
+    BLOCK: tl.constexpr = BLOCK_P if FINE else BLOCK_L
     # all programs have the same edges, and others read them from memory
-    level = tl.arange(0, BLOCK_L)
-    edges = tl.zeros([BLOCK_L], tl.float32)
-    for i in tl.static_range(_LEVELS):
+    level = tl.arange(0, BLOCK)
+    edges = tl.zeros([BLOCK], tl.float32)
+    for i in tl.static_range(NUM):
         edges = tl.where(level == i, edge, edges)
         edge -= step
         step *= ratio
     if s == 0:
-        tl.store(edges_ptr + r * _LEVELS + level, edges, level < _LEVELS)
-    counts, masses = tl.zeros([BLOCK_L], tl.int32), tl.zeros([BLOCK_L], tl.float32)
+        tl.store(edges_ptr + r * NUM + level, edges, level < NUM)
+    counts, masses = tl.zeros([BLOCK], tl.int32), tl.zeros([BLOCK], tl.float32)
     for start in range(s * STRETCH, tl.minimum((s + 1) * STRETCH, V), SLICE):
         ids = start + tl.arange(0, SLICE)
         z = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf"))
         x = _scaled(z, t)
         mass = tl.exp(x - top)
-        for i in tl.static_range(_LEVELS):
+        for i in tl.static_range(NUM):
             near = x >= tl.sum(tl.where(level == i, edges, 0.0), 0)
             counts += tl.where(level == i, tl.sum(near.to(tl.int32), 0), 0)
             masses += tl.where(level == i, tl.sum(tl.where(near, mass, 0.0), 0), 0.0)
-    at = (r * _LEVELS + level) * S + s
-    tl.store(counts_ptr + at, counts, level < _LEVELS)
-    tl.store(masses_ptr + at, masses, level < _LEVELS)
+    at = (r * NUM + level) * S + s
+    tl.store(counts_ptr + at, counts, level < NUM)
+    tl.store(masses_ptr + at, masses, level < NUM)
 
 
 @jit
@@ -430,6 +453,7 @@ def _gather_kernel(
     STRETCH: tl.constexpr,
     BLOCK_S: tl.constexpr,
     BLOCK_L: tl.constexpr,
+    BLOCK_P: tl.constexpr,
 ):
     r, s, S = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.num_programs(1)
     row = tl.load(rows_ptr + r)
@@ -440,7 +464,20 @@ def _gather_kernel(
         return
     top, total = _merged(sums_ptr, r, 2, S, BLOCK_S)
     first, count, mass, edges = _first_level(
-        counts_ptr, masses_ptr, edges_ptr, r, S, k, p, m, top, total, V, BLOCK_L, BLOCK_S
+        counts_ptr,
+        masses_ptr,
+        edges_ptr,
+        r,
+        S,
+        k,
+        p,
+        m,
+        top,
+        total,
+        V,
+        _LEVELS,
+        BLOCK_L,
+        BLOCK_S,
     )
     found, edge = _pick(count, first, BLOCK_L), _pick(edges, first, BLOCK_L)
     below, what = float("inf"), tl.full([], _ALL, tl.int32)
@@ -463,16 +500,17 @@ def _gather_kernel(
             top,
             total,
             V,
-            BLOCK_L,
+            _PARTS,
+            BLOCK_P,
             BLOCK_S,
         )
         if _divisible(k, p, m, V):
             what = tl.full([], _PART, tl.int32)
             if fine > 0:
-                count_above = _pick(fine_count, fine - 1, BLOCK_L)
-                mass_above = _pick(fine_mass, fine - 1, BLOCK_L)
-                below = _pick(fine_edges, fine - 1, BLOCK_L)
-                upper_counts_ptr = fine_counts_ptr + (r * _LEVELS + fine - 1) * S
+                count_above = _pick(fine_count, fine - 1, BLOCK_P)
+                mass_above = _pick(fine_mass, fine - 1, BLOCK_P)
+                below = _pick(fine_edges, fine - 1, BLOCK_P)
+                upper_counts_ptr = fine_counts_ptr + (r * _PARTS + fine - 1) * S
                 has_upper = fine > 0
             elif first > 0:
                 count_above = _pick(count, first - 1, BLOCK_L)
@@ -480,10 +518,10 @@ def _gather_kernel(
                 below = _pick(edges, first - 1, BLOCK_L)
                 upper_counts_ptr = counts_ptr + (r * _LEVELS + first - 1) * S
                 has_upper = first > 0
-        found = _pick(fine_count, fine, BLOCK_L) - count_above
-        edge = _pick(fine_edges, fine, BLOCK_L)
-        lower_counts_ptr = fine_counts_ptr + (r * _LEVELS + tl.minimum(fine, _LEVELS - 1)) * S
-        fits = (fine < _LEVELS) & (found <= _CANDIDATES)
+        found = _pick(fine_count, fine, BLOCK_P) - count_above
+        edge = _pick(fine_edges, fine, BLOCK_P)
+        lower_counts_ptr = fine_counts_ptr + (r * _PARTS + tl.minimum(fine, _PARTS - 1)) * S
+        fits = (fine < _PARTS) & (found <= _CANDIDATES)
     if s == 0:
         tl.store(found_ptr + r * 3, tl.where(fits, found, 0))
         tl.store(found_ptr + r * 3 + 1, tl.where(fits, what, _ROW))
@@ -795,12 +833,14 @@ def sample(
     positions: Tensor,
     raw: Tensor | None = None,
     filters: bool = True,
+    ordered: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Tokens [R], int64, and their log-probabilities [R], float32, under the raw logits.
 
     logits [R, V] after penalties and masks; raw [R, V] before them, None: the same. rows [R]: the
     row of each in the arrays of parameters. temperature 0 is greedy; top_k 0, top_p 1 and min_p 0
-    are off. filters False promises that they all are, which saves eight launches.
+    are off. filters False promises that they all are, which saves eight launches. ordered: sum
+    probabilities in the same order every time, which takes longer with filters.
     """
     if not use_triton(logits):
         return sample_ref(logits, rows, temperature, top_k, top_p, min_p, seeds, positions, raw)
@@ -842,14 +882,13 @@ def sample(
         num_warps=4,
     )
     if filters:
-        per_stretch, per_row = (count, LEVELS, stretches), (count, LEVELS)
         levels = [
             memory(*shape, dtype=dtype)
-            for _ in ("coarse", "fine")
+            for num in (LEVELS, PARTS)
             for shape, dtype in (
-                (per_stretch, torch.int32),
-                (per_stretch, torch.float32),
-                (per_row, torch.float32),
+                ((count, num, stretches), torch.int32),
+                ((count, num, stretches), torch.float32),
+                ((count, num), torch.float32),
             )
         ]
         candidates = (
@@ -860,8 +899,8 @@ def sample(
         )
         limits = memory(count, dtype=torch.int32)
         cuts = memory(count, 3, dtype=torch.int32)
-        block_l = next_power_of_2(LEVELS)
-        shared = {"STRETCH": STRETCH, "BLOCK_S": block_s, "BLOCK_L": block_l}
+        shared = {"STRETCH": STRETCH, "BLOCK_S": block_s}
+        shared |= {"BLOCK_L": next_power_of_2(LEVELS), "BLOCK_P": next_power_of_2(PARTS)}
         _histogram_kernel[grid](
             logits,
             *parameters,
@@ -881,6 +920,7 @@ def sample(
             size,
             stretches,
             BLOCK_S=block_s,
+            ORDERED=ordered,
             num_warps=1,
         )
         _near_kernel[grid](

@@ -15,7 +15,7 @@ from nbllm.models.load import DTYPES
 from nbllm_kernels._triton import use_triton
 
 from .cuda_memory import Mapper, mapper
-from .cuda_runner import AHEAD, CudaRunner
+from .cuda_runner import MOST_AHEAD, CudaRunner
 from .engine import NOWHERE, Engine
 from .kv_memory import MappedMemory, PlainMemory, mib
 from .pages import PagePool, pages_for
@@ -23,6 +23,7 @@ from .rows import Rows
 from .runner import Runner, page_bytes, page_shape
 from .sampler import Sampler
 from .scheduler import Scheduler
+from .uniform_runner import UniformRunner
 from .weights import Weights
 
 DEFAULT_KV_BYTES = 1 << 30
@@ -67,6 +68,7 @@ def new_engine(
     *,
     refill: Callable[[nn.Module], None] | None = None,
     processed_logprobs: bool = False,
+    deterministic: bool = False,
 ) -> tuple[Engine, int]:
     """An engine for `model`, and the longest sequence it takes (prompt and output together).
 
@@ -95,7 +97,9 @@ def new_engine(
     pages = PagePool(num_pages, reuse=limits.enable_prefix_caching, memory=memory)
     rows = Rows(limits.max_num_seqs, pages_for(max_len))
     budget = limits.max_num_batched_tokens or (2048 if device.type == "cpu" else 16384)
-    kind, ahead = (CudaRunner, AHEAD) if has_kernels(memory.kv) else (Runner, 0)
+    kind, ahead = (CudaRunner, MOST_AHEAD) if has_kernels(memory.kv) else (Runner, 0)
+    if ahead and deterministic:
+        kind = UniformRunner
     scheduler = Scheduler(pages, rows, max(budget, limits.max_num_seqs), ahead)
     sampler = Sampler(rows, device, processed=processed_logprobs)
     home = torch.cuda.device(memory.kv.device) if device.type == "cuda" else NOWHERE
@@ -160,19 +164,37 @@ def pick_device(device: str | torch.device) -> torch.device:
         raise ParamError(
             f"device {device!r}: this machine has {torch.cuda.device_count()} CUDA GPUs"
         )
+    if found.type == "cuda" and (has := torch.cuda.get_device_capability(found)) < OLDEST:
+        raise ParamError(
+            f"device {device!r} has compute capability {has[0]}.{has[1]}; its kernels need "
+            f"{OLDEST[0]}.{OLDEST[1]} (Turing) or newer: use device='cpu'"
+        )
     return found
 
 
+OLDEST, BFLOAT16 = (7, 5), (8, 0)
+"""Compute capabilities: of the oldest GPU that Triton's kernels run on, and that has bfloat16."""
+
+
 def pick_dtype(asked: str | torch.dtype, own: str | None, device: torch.device) -> torch.dtype:
-    """ "auto" is float32 on a CPU, the checkpoint's `own` on a GPU, float16 where that has no bfloat16."""
+    """ "auto" is float32 on a CPU, the checkpoint's `own` on a GPU, float16 where that has no bfloat16.
+
+    Raises `ParamError` for another word, and for bfloat16 on a GPU that has none.
+    """
+    lacks = device.type == "cuda" and torch.cuda.get_device_capability(device) < BFLOAT16
     if isinstance(asked, torch.dtype):
         asked = str(asked).removeprefix("torch.")
     if asked == "auto":
         if device.type == "cpu":
             return torch.float32
         asked = own or "bfloat16"
-        if asked == "bfloat16" and torch.cuda.get_device_capability(device) < (8, 0):
+        if asked == "bfloat16" and lacks:
             asked = "float16"
     if asked not in DTYPES:
         raise ParamError(f"dtype must be 'auto' or one of {', '.join(DTYPES)}, got {asked!r}")
+    if asked == "bfloat16" and lacks:
+        raise ParamError(
+            "dtype 'bfloat16' needs a GPU of compute capability 8.0 (Ampere) or newer; this one "
+            "takes 'float16'"
+        )
     return DTYPES[asked]

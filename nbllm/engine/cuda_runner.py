@@ -1,13 +1,15 @@
 """The runner of a GPU: decoding repeats captured steps, prompts run as they come.
 
-A captured step takes its rows from the device and appends their tokens there, so that the next one
+A captured step takes its rows from the device and appends their tokens there, so that the next ones
 can be launched before anybody has seen them. Of the steps that have been launched the oldest is
 handed out, as long as its rows are still those that are asked for, or more: a row does not depend
 on its company. Otherwise what was launched is dropped, and `DeviceRows` sends what the requests
 have. What a dropped step wrote to the cache lies behind the tokens that count.
 
-Rows that need more than the captured sampler (`Rows.special`) decode by a captured step that ends
-with hidden states; logits and the sampler of all devices follow.
+What comes between logits and tokens is part of the step (`Draws`), in one graph with the layers if
+it is common. Rows with a grammar let the layers of the next step run ahead, not the draw, which
+needs the host's bits. Rows whose sampling is the host's (`needs.HOST`) get their tokens from the
+sampler of all devices, out of the same logits; the others of the step do not notice.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -24,21 +26,25 @@ from torch import Tensor, nn
 
 from nbllm.models.batch import PAGE_SIZE, Batch, Packed
 from nbllm.models.config import ModelConfig
-from nbllm_kernels.row_steps import advance, step_inputs
-from nbllm_kernels.sample import sample
+from nbllm_kernels.row_steps import step_inputs
 
+from .columns import Column, Ring, find, stacked
 from .device_rows import DeviceRows
+from .draws import Draws, Needs, allowed_of, packed
 from .graphs import Graphs, size_of
-from .masks import Mask
+from .logits import ends_of_bad_words
+from .needs import GRAMMAR, HOST, stops_of
 from .pages import pages_for
 from .request import Request
-from .rows import Rows
+from .rows import NO_TOKEN, Rows
 from .runner import Runner
 from .sampler import Sampler, Samples
-from .scheduler import Plan
+from .scheduler import BURSTS, Plan
 
-AHEAD = 1
-"""Steps launched beyond the one that is waited for: the GPU works while the host does."""
+FEW, DEEP, AHEAD = 32, 4, 2
+"""Steps launched beyond the one that is waited for: AHEAD, or DEEP of up to FEW rows, which are short."""
+MOST_AHEAD = DEEP + BURSTS[0][1]
+"""Tokens of a row that the host may not have seen."""
 ALIGNED = 16
 """Elements at whose multiples arrays begin in an upload."""
 
@@ -49,72 +55,69 @@ Finish = Callable[[], Samples]
 """Waits for what has been launched."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Column:
-    """A launched step: one token each of its rows, once `done`."""
+@dataclass(slots=True, kw_only=True, frozen=True)
+class Begun:
+    """Rows whose layers have been launched, and that were not drawn for yet."""
 
-    index: np.ndarray  # [B] its rows
-    placement: np.ndarray  # [B] of these when it was launched
-    out: Tensor  # [2, size] int32, on the host: tokens, and the bits of their log-probabilities
-    done: torch.cuda.Event | None  # None: already
-
-    def find(self, rows: Rows, index: np.ndarray) -> np.ndarray | None:
-        """Where the rows `index` are in it; None if one is not, or has another request by now."""
-        where = np.full(rows.max_rows, -1)
-        where[self.index] = np.arange(len(self.index))
-        at = where[index]
-        same = (at >= 0) & (self.placement[at] == rows.placement[index])
-        return at if same.all() else None
-
-    def read(self, at: np.ndarray) -> Samples:
-        """Wait, then take the tokens of some rows."""
-        if self.done is not None:
-            self.done.synchronize()
-        tokens, bits = self.out.numpy()
-        chosen = tokens[at].astype(np.int64)
-        assert chosen.min(initial=0) >= 0, "a running row was idle on the device"
-        return Samples(tokens=chosen, logprobs=bits[at].view(np.float32), tops={})
+    index: np.ndarray
+    placement: np.ndarray
+    size: int
 
 
 class CudaRunner(Runner):
     """As `Runner`. Tokens are those of a CPU, up to what rounding does to logits."""
 
+    ordered = False
+    """Whether kernels that leave the order of their sums to chance are avoided."""
+
     def __init__(
         self, model: nn.Module, config: ModelConfig, rows: Rows, kv: Tensor, sampler: Sampler
     ):
         super().__init__(model, config, rows, kv, sampler)
-        self.device, most = kv.device, size_of(rows.max_rows)
+        self.device, most = kv.device, self.width(rows.max_rows)
+        self.most = most
         self.on_gpu = kv.device.type == "cuda"
         self.on_device = DeviceRows(rows, kv.device, most)
+        self.draws = Draws(rows, self.on_device, config.vocab_size, most, ordered=self.ordered)
         self.graphs = Graphs(kv.device)
         self._idle = torch.full((most,), self.on_device.idle, dtype=torch.int32, device=kv.device)
-        self._out = torch.zeros(2 * most, dtype=torch.int32, device=kv.device)
-        self._outs = [
-            torch.zeros(2 * most, dtype=torch.int32, pin_memory=self.on_gpu)
-            for _ in range(AHEAD + 2)
-        ]
+        self._ring = Ring(MOST_AHEAD + 4, self.draws.out, self.on_gpu)
         self._words = torch.zeros(_Short.SIZE, dtype=torch.int64, device=kv.device)
         self._idle_words = torch.from_numpy(_Short.idle(self.on_device.idle)).to(kv.device)
+        # between the layers and the draw, where they are not captured together
+        self._hidden: Tensor | None = None  # [most, N]
+        self._drawn = self._idle.clone()  # the rows of these
+        self._uniform: Tensor | None = None
         self._launched: deque[Column] = deque()
+        self._begun: Begun | None = None
+        self._latest: tuple[object, Needs] = None, Needs()  # those of rows that are known
         self._stream: torch.cuda.Stream | None = None
         self._whole = True  # the last run came to its end
+
+    @classmethod
+    def width(cls, max_rows: int) -> int:
+        """Rows of the largest captured step."""
+        return size_of(max_rows)
+
+    def size(self, count: int) -> int:
+        """Rows of the captured step for `count`."""
+        return size_of(count)
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> Samples | None:
         """Run the plan's tokens; None when no request got to its last one and none wants scores."""
         self._begin()
-        decoded = self._decode(plan) if plan.decoding else None
-        prompts = self._prompts(plan) if plan.chunks else None
-        parts = [finish() for finish in (decoded, prompts) if finish is not None]
+        found = self._mixed(plan) if plan.chunks else self._decode(plan)()
         self._whole = True
-        found = _joined(parts)
-        return found if len(found.tokens) or found.scores else None
+        return found if found.tokens.size or found.scores else None
 
     def close(self) -> None:
         """Let go of every tensor, graph and thread. Closing twice is no error."""
         with suppress(RuntimeError):  # a device that has failed holds nothing back either
             self.rest()
-        for name in ("on_device", "_idle", "_out", "_outs", "_words", "_idle_words"):
+        for name in ("on_device", "draws", "_idle", "_ring", "_words", "_idle_words"):
+            vars(self).pop(name, None)
+        for name in ("_hidden", "_drawn"):
             vars(self).pop(name, None)
         super().close()
 
@@ -130,6 +133,7 @@ class CudaRunner(Runner):
         """Order this run after the last one, and start over if that was interrupted."""
         if not self._whole:
             self._launched.clear()
+            self._begun = None
             if self.on_gpu:
                 torch.cuda.synchronize(self.device)
             self.on_device.forget()
@@ -140,72 +144,135 @@ class CudaRunner(Runner):
                 stream.wait_stream(self._stream)
             self._stream = stream
 
-    def _plain(self, index: np.ndarray) -> bool:
-        """Whether the captured sampler suffices for the rows `index`."""
-        rows = self.rows
-        early = rows.length[index] < rows.min_length[index]
-        return not (self.sampler.processed or rows.special[index].any() or early.any())
+    def _mixed(self, plan: Plan) -> Samples:
+        """Prompts beside decoding rows, one after the other; then the next step of all of them."""
+        if not plan.decoding:
+            self._drop()
+        finish = [self._decode(plan)] if plan.decoding else []
+        finish.append(self._prompts(plan))
+        if plan.completing:
+            self._look_ahead(plan.sampled_rows)
+        return _beside([each() for each in finish])
+
+    def _kind(self, index: np.ndarray) -> int:
+        """Whether the host has a part in sampling the rows `index`: HOST, GRAMMAR or 0."""
+        if self.sampler.processed:
+            return HOST if len(index) else 0
+        wants = int(np.bitwise_or.reduce(self.rows.wants[index], initial=0))
+        return HOST if wants & HOST else wants & GRAMMAR
 
     def _decode(self, plan: Plan) -> Finish:
         index = plan.rows
-        if not self._plain(index):
-            return self._decode_specially(plan)
-        at = self._launched[0].find(self.rows, index) if self._launched else None
-        if at is None:
-            self._launched.clear()
+        if kind := self._kind(index):
+            self._drop()
+            return self._guide(plan) if kind == GRAMMAR else self._decode_by_host(plan)
+        self._begun = None
+        if not self._launched or self._launched[0].find(self.rows, index) is None:
+            self._drop()
             self._launch(index)
-            at = np.arange(len(index))
-        column = self._launched.popleft()
-        # with a prompt in the plan the next step has other rows
-        if not plan.chunks and not self._launched and self._may_continue(index):
-            self._launch(index, 1)
-        return lambda: column.read(at)
+        if not plan.chunks:
+            return lambda: self._burst(plan)
+        columns = list(self._launched)
+        self._launched.clear()
+        return lambda: stacked([self._read(column, index) for column in columns])
 
-    def _may_continue(self, index: np.ndarray) -> bool:
-        """Whether some of the rows need a step after the one under way, and all have room for it."""
-        rows = self.rows
-        length, limit = rows.length[index] + 1, rows.limit[index]
-        going = length < limit
-        return bool(going.any() and (length <= rows.capacity[index])[going].all())
+    def _burst(self, plan: Plan) -> Samples:
+        """The steps that the plan allows, one after the other, with more of them on their way."""
+        index, found = plan.rows, []
+        ahead = DEEP if len(index) <= FEW else AHEAD
+        while self._launched:
+            while len(self._launched) <= ahead and self.on_device.may_continue(index):
+                self._launch(index)
+            found.append(self._read(self._launched.popleft(), index))
+            if len(found) == plan.steps or plan.hurried():
+                break
+        return stacked(found)
 
-    def _launch(self, index: np.ndarray, launched: int = 0) -> None:
-        """Launch a step of the rows `index`, the one after `launched` others."""
-        size, device = size_of(len(index)), self.on_device
-        device.follow(index, launched, size)
-        filters = device.filtered(index)
-        key = "sampled", size, filters
-        self._graph(key, lambda rows: self._sampled(rows, filters), size).replay()
-        self._launched.append(self._column(index, size))
+    def _read(self, column: Column, index: np.ndarray) -> Samples:
+        at = column.find(self.rows, index)
+        assert at is not None, "a step that was launched has the rows that are asked for"
+        return column.read(at, self.rows.top[index])
 
-    def _column(self, index: np.ndarray, size: int) -> Column:
+    def _drop(self) -> None:
+        """Forget what was launched; the device's rows have to be told what they are."""
+        for column in self._launched:
+            self.on_device.differ(column.index)
+        self._launched.clear()
+
+    def _look_ahead(self, index: np.ndarray) -> None:
+        """Launch the next step of the rows `index`, which includes prompts that have just ended."""
+        kind, size = self._kind(index), self.size(len(index))
+        if kind == HOST or not self.on_device.may_continue(index):
+            return
+        # nobody waits for a capture before seeing the tokens that are there
+        if not kind and self.graphs.has(self._key(size, self.draws.needs(index))):
+            self._launch(index)
+        elif kind and self.graphs.has(("hidden", size)):
+            self._layers(index)
+
+    def _key(self, size: int, needs: Needs) -> tuple:
+        return ("step", size, needs.filters) if needs.plain else ("draw", size, needs)
+
+    def _follow(self, index: np.ndarray, size: int = 0) -> None:
+        moved = self.on_device.follow(index, size)
+        if not self.sampler.processed:
+            self.draws.follow(moved)
+
+    def _launch(self, index: np.ndarray) -> None:
+        """Launch a step of the rows `index`."""
+        size = self.size(len(index))
+        self._follow(index, size)
+        known, needs = self._latest
+        if known is not self.on_device.known:
+            self._latest = self.on_device.known, (needs := self.draws.needs(index))
+        if needs.plain:
+            step = self._graph(self._key(size, needs), lambda i: self._step(i, needs), size)
+            step.replay()
+        else:
+            self._replay_hidden(size)
+            self._replay_draw(size, needs)
+        self._launched.append(self._column(index, size, needs))
+
+    def _column(self, index: np.ndarray, size: int, needs: Needs) -> Column:
         """What the step that has just been launched gives."""
         self.on_device.advance(index)
-        out = self._outs[0][: 2 * size].copy_(self._out[: 2 * size], non_blocking=True)
-        self._outs.append(self._outs.pop(0))
-        done = None
-        if self.on_gpu:
-            done = torch.cuda.Event()
-            done.record()
+        words, done = self._ring.fetch(needs, size)
         placement = self.rows.placement[index]
-        return Column(index=index, placement=placement, out=out.view(2, size), done=done)
+        return Column(index=index, placement=placement, needs=needs, words=words, done=done)
 
-    def _graph(self, key: tuple, function: Callable[[Tensor], Tensor], size: int):
+    def _graph(self, key: tuple, function: Callable[[Tensor], object], size: int):
+        if self.graphs.has(key):  # slices cost as much as a launch
+            return self.graphs.made(key)
         return self.graphs.get(key, function, self.on_device.index[:size], self._idle[:size])
 
-    def _sampled(self, index: Tensor, filters: bool) -> Tensor:
+    def _step(self, index: Tensor, needs: Needs) -> None:
         """A whole step of the rows `index` [size] of the device."""
-        return self._append(self._hidden(index), index, filters)
+        self.draws.draw(self.model.compute_logits(self._forward(index)), index, needs)
 
-    def _append(self, hidden: Tensor, index: Tensor, filters: bool) -> Tensor:
-        """Sample a token for each of the rows `index`, and append it to them on the device."""
-        tokens, logprobs = self._draw(self.model.compute_logits(hidden), index, filters)
-        tokens = advance(self.on_device.state, index, tokens)
-        out = self._out[: 2 * len(index)].view(2, -1)
-        out[0].copy_(tokens)
-        out[1].copy_(logprobs.view(torch.int32))
-        return out
+    def _replay_hidden(self, size: int) -> None:
+        """The layers of the rows in the device's index, for a draw."""
+        self._graph(("hidden", size), lambda i: self._keep(self._forward(i), i), size).replay()
 
-    def _hidden(self, index: Tensor) -> Tensor:
+    def _keep(self, hidden: Tensor, index: Tensor) -> None:
+        """Put hidden states and their rows where draws look for them."""
+        if self._hidden is None:
+            self._hidden = hidden.new_zeros(len(self._idle), hidden.shape[1])
+        self._hidden[: len(hidden)].copy_(hidden)
+        self._drawn[: len(index)].copy_(index)
+
+    def _replay_draw(self, size: int, needs: Needs) -> Tensor | None:
+        """Draw for the rows whose hidden states are kept; their logits [size, V], if needed."""
+
+        def draw(index: Tensor) -> Tensor | None:
+            assert self._hidden is not None
+            logits = self.model.compute_logits(self._hidden[:size])
+            self.draws.draw(logits, index, needs)
+            return logits if needs.logits else None
+
+        key = "draw", size, needs
+        return self.graphs.get(key, draw, self._drawn[:size], self._idle[:size]).replay()
+
+    def _forward(self, index: Tensor) -> Tensor:
         state = self.on_device.state
         inputs = step_inputs(state, index, PAGE_SIZE)
         return self.model.forward(
@@ -223,71 +290,137 @@ class CudaRunner(Runner):
             )
         )
 
-    def _draw(self, logits: Tensor, index: Tensor, filters: bool) -> tuple[Tensor, Tensor]:
-        v = self.on_device.views
-        of = v["temperature"], v["top_k"], v["top_p"], v["min_p"], v["seed"], v["length"]
-        return sample(logits, index, *of, filters=filters)
+    def _layers(self, index: np.ndarray) -> Begun:
+        """Launch the layers of a step of the rows `index`."""
+        size = self.size(len(index))
+        self._follow(index, size)
+        self._replay_hidden(size)
+        self._begun = Begun(index=index, placement=self.rows.placement[index], size=size)
+        return self._begun
 
-    def _decode_specially(self, plan: Plan) -> Finish:
-        self._launched.clear()
-        index, size = plan.rows, size_of(len(plan.rows))
-        self.on_device.follow(index, 0, size)
-        mask = self._begin_mask(plan.decoding, index)
-        hidden = self._graph(("hidden", size), self._hidden, size).replay()[: len(index)]
-        return lambda: self._sample(hidden, index, plan.decoding, mask)
+    def _guide(self, plan: Plan) -> Finish:
+        """A step with grammars: the next one's layers run while the host looks at its tokens."""
+        index, begun = plan.rows, self._begun
+        if begun is None or find(self.rows, index, begun.index, begun.placement) is None:
+            begun = self._layers(index)
+        self._allow(index)
+        needs = self.draws.needs(begun.index)
+        self._replay_draw(begun.size, needs)
+        column, self._begun = self._column(begun.index, begun.size, needs), None
+        if not plan.chunks and self.on_device.may_continue(index):
+            self._layers(index)
+        return lambda: self._read(column, index)
 
-    def _sample(
-        self, hidden: Tensor, index: np.ndarray, requests: list[Request], mask: Mask | None
-    ) -> Samples:
-        """By the sampler of all devices."""
-        return self.sampler.sample(self.model.compute_logits(hidden), index, requests, mask)
+    def _decode_by_host(self, plan: Plan) -> Finish:
+        begun = self._layers(plan.rows)
+        self._begun = None
+        return self._draw(begun.index, plan.decoding, begun.size)
+
+    def _draw(self, index: np.ndarray, requests: list[Request], size: int) -> Finish:
+        """Draw for the rows `index` and their requests, whose hidden states are kept."""
+        hosted = (self.rows.wants[index] & HOST) > 0
+        at = np.flatnonzero(hosted | self.sampler.processed)
+        self._allow(index)
+        needs = Needs() if self.sampler.processed else self.draws.needs(index)
+        needs = replace(needs, logits=len(at) > 0)
+        logits = self._replay_draw(size, needs)
+        column = self._column(index, size, needs)
+        if logits is None:
+            return lambda: self._read(column, index)
+        mine = logits[torch.from_numpy(at).to(self.device, non_blocking=True)]
+        special = self._by_host(mine, index[at], [requests[i] for i in at])
+
+        def finish() -> Samples:
+            found, other = self._read(column, index), special()
+            found.tokens[:, at], found.logprobs[:, at] = other.tokens, other.logprobs
+            found.tops |= {int(at[i]): tops for i, tops in other.tops.items()}
+            return found
+
+        return finish
+
+    def _by_host(self, logits: Tensor, index: np.ndarray, requests: list[Request]) -> Finish:
+        """By the sampler of all devices; the device's rows do not have these tokens."""
+        self.on_device.differ(index)
+        if self.ordered:
+            each = [slice(i, i + 1) for i in range(len(index))]
+            return lambda: _beside([self._sample(logits[i], index[i], requests[i]) for i in each])
+        mask = self._begin_mask(requests, index)
+        return lambda: self.sampler.sample(logits, index, requests, mask)
+
+    def _sample(self, logits: Tensor, index: np.ndarray, requests: list[Request]) -> Samples:
+        mask = self._begin_mask(requests, index)
+        return self.sampler.sample(logits, index, requests, mask)
+
+    def _allow(self, index: np.ndarray) -> None:
+        """Tell the device what grammars allow the rows `index`; it is busy with their logits."""
+        which = index[(self.rows.wants[index] & GRAMMAR) > 0]
+        if not len(which) or self.sampler.processed:
+            return
+        requests = [r for row in which if (r := self.rows.request[row])]
+        matchers = [m for r in requests if (m := r.matcher)]
+        bits = self.masks.packed(matchers, [r.tokens for r in requests])
+        for line, request in zip(bits.numpy(), requests, strict=True):
+            self._restrict(line, request)
+        self.draws.allow(which, bits)
+
+    def _restrict(self, line: np.ndarray, request: Request) -> None:
+        """Hold a grammar's bits to what else is allowed, unless that would leave nothing."""
+        p = request.params
+        early = request.num_output < p.min_tokens
+        if not (early or request.bad_words or p.allowed_token_ids is not None):
+            return
+        allowed = allowed_of(request, self.config.vocab_size)
+        allowed[ends_of_bad_words(request)] = False
+        if early:
+            allowed[[i for i in stops_of(request) if i < len(allowed)]] = False
+        other = packed(allowed)
+        both = line[: len(other)] & other
+        if both.any():
+            line[:] = 0
+            line[: len(other)] = both
 
     def _prompts(self, plan: Plan) -> Finish:
         requests = plan.completing
         index = np.array([r.row for r in requests], np.int64)
-        if _Short.fits(plan) and self._plain(index):
+        if _Short.fits(plan):
             return self._short_prompts(plan, index)
         batch, rows = self._packed(plan, index)
-        mask = self._begin_mask(requests, index)
         hidden = self.model.forward(batch)
         mine, rest = hidden[: len(index)], hidden[len(index) :]
-        if self._plain(index):
-            self.on_device.follow(index)
-
-        def finish() -> Samples:
-            if not len(index):
-                found = _joined([])
-            elif self._plain(index):
-                logits = self.model.compute_logits(mine)
-                tokens, logprobs = self._draw(logits, rows, self.on_device.filtered(index))
-                found = Samples(
-                    tokens=tokens.cpu().numpy(), logprobs=logprobs.cpu().numpy(), tops={}
-                )
-            else:
-                found = self._sample(mine, index, requests, mask)
-            found.scores = self._scores(plan, rest)
-            return found
-
-        return finish
+        if not len(index):
+            return lambda: Samples.none(self._scores(plan, rest))
+        size = self.size(len(index))
+        self._follow(index)
+        self._drawn.fill_(self.on_device.idle)
+        self._keep(mine, rows)
+        finish = self._draw(index, requests, size)
+        return lambda: replace(finish(), scores=self._scores(plan, rest))
 
     def _short_prompts(self, plan: Plan, index: np.ndarray) -> Finish:
         """Launching the layers one by one takes longer than they do: repeat a captured step."""
         short = _Short.of(plan)
         words = torch.from_numpy(short.words(plan, self.on_device.idle))
         self._words.copy_(words, non_blocking=True)
-        self.on_device.follow(index)
-        filters = self.on_device.filtered(index)
+        self._follow(index)
+        needs, size = self.draws.needs(index), short.chunks
+        together = needs.plain and not self._kind(index)
 
-        def step(words: Tensor) -> Tensor:
-            return self._prompts_of(words, short, filters)
+        def step(words: Tensor) -> None:
+            hidden, rows = self._prompts_of(words, short)
+            if together:
+                self.draws.draw(self.model.compute_logits(hidden), rows, needs)
+            else:
+                self._keep(hidden, rows)
 
-        key = "prompts", short.tokens, short.chunks, filters
+        key = "prompts", short.tokens, short.chunks, needs.filters if together else None
         self.graphs.get(key, step, self._words, self._idle_words).replay()
-        column = self._column(index, short.chunks)
-        return lambda: column.read(np.arange(len(index)))
+        if not together:
+            return self._draw(index, plan.completing, size)
+        column = self._column(index, size, needs)
+        return lambda: self._read(column, index)
 
-    def _prompts_of(self, words: Tensor, short: _Short, filters: bool) -> Tensor:
-        """The prompts in `words`, and their first tokens."""
+    def _prompts_of(self, words: Tensor, short: _Short) -> tuple[Tensor, Tensor]:
+        """The last hidden states of the prompts in `words`, and their rows."""
         ids, positions, slots, *small = words.split([max(TOKENS)] * 3 + [_Short.PART] * 4)
         starts, lens, last, rows = small
         index, pages = rows[: short.chunks].int(), self.on_device.state.pages
@@ -309,7 +442,7 @@ class CudaRunner(Runner):
             last=last[: short.chunks],
             packed=packed,
         )
-        return self._append(self.model.forward(batch), index, filters)
+        return self.model.forward(batch), index
 
     def _packed(self, plan: Plan, index: np.ndarray) -> tuple[Batch, Tensor]:
         """The plan's chunks, one after the other, and `index`, the rows that are sampled."""
@@ -414,16 +547,20 @@ def _wide(plan: Plan) -> int:
     return pages_for(max(stop for _, _, stop in plan.chunks))
 
 
-def _joined(parts: list[Samples]) -> Samples:
-    """The samples of decoding requests and those of prompts, one after the other."""
+def _beside(parts: list[Samples]) -> Samples:
+    """The samples of decoding requests, and of one step of prompts, beside each other."""
     if len(parts) == 1:
         return parts[0]
-    tokens = [np.zeros(0, np.int64), *(p.tokens for p in parts)]
-    logprobs = [np.zeros(0, np.float32), *(p.logprobs for p in parts)]
-    joined = Samples(tokens=np.concatenate(tokens), logprobs=np.concatenate(logprobs), tops={})
-    first = 0
+    steps = max(len(p.tokens) for p in parts)
+
+    def long(array: np.ndarray) -> np.ndarray:
+        return np.pad(array, ((0, steps - len(array)), (0, 0)), constant_values=NO_TOKEN)
+
+    joined, first = Samples.none(), 0
+    joined.tokens = np.concatenate([long(p.tokens) for p in parts], 1)
+    joined.logprobs = np.concatenate([long(p.logprobs) for p in parts], 1)
     for part in parts:
         joined.tops |= {first + i: top for i, top in part.tops.items()}
         joined.scores += part.scores
-        first += len(part.tokens)
+        first += part.tokens.shape[1]
     return joined

@@ -17,6 +17,7 @@ from torch import Tensor
 from nbllm.models.batch import PAGE_SIZE
 from nbllm_kernels.row_steps import RowState, apply_diffs
 
+from .needs import MOST_STOPS, STOPS
 from .rows import NO_TOKEN, Rows
 
 ALIGNED = 64
@@ -24,7 +25,10 @@ ALIGNED = 64
 SLOTS = 3
 """Uploads that may be on their way."""
 GROWING = ("last", "length")
-FIXED = ("limit", "seed", "top_k", "temperature", "top_p", "min_p")
+FIXED = (
+    *("limit", "seed", "top_k", "temperature", "top_p", "min_p"),
+    *("repetition", "frequency", "presence", "min_length"),
+)
 NOBODY = -1
 
 
@@ -44,6 +48,7 @@ class DeviceRows:
         count = rows.max_rows + 1
         shapes = dict.fromkeys((*GROWING, *FIXED, "done"), (count,))
         shapes |= {"index": (most,), "pages": (count, rows.pages.shape[1])}
+        shapes |= {"early": (MOST_STOPS, count)}
         self._starts, self._widths, total = {}, {}, 0
         for name, shape in shapes.items():
             words = _dtype_of(name, rows).itemsize // 4
@@ -67,7 +72,9 @@ class DeviceRows:
             stop_ids=torch.full((1, count), NO_TOKEN, dtype=torch.int64, device=device),
             **{name: views[name] for name in (*GROWING, "limit", "done", "pages")},
         )
-        self._filtered = np.zeros(rows.max_rows, bool)
+        self.length = self._host["length"]  # what it will be when all that was launched has run
+        self._stale = np.zeros(rows.max_rows, bool)
+        self.known: object = None  # the same object as long as `follow` has nothing to do
         self._num_pages = np.zeros(rows.max_rows, np.int64)
         self._placement = np.zeros(rows.max_rows, np.int64)
         self._staged = torch.zeros(2 * total, dtype=torch.int32, device=device)
@@ -80,55 +87,84 @@ class DeviceRows:
         """Send everything anew before the next step."""
         self._placement[:] = 0
         self._host["index"][:] = NOBODY
+        self.known = None
 
-    def follow(self, index: np.ndarray, launched: int = 0, size: int = 0) -> None:
-        """Make the device's rows `index` what `Rows` has, `launched` steps later.
+    def differ(self, index: np.ndarray) -> None:
+        """The device's tokens of the rows `index` are not those that they have."""
+        self._stale[index] = True
+        self.known = None
+
+    def follow(self, index: np.ndarray, size: int = 0) -> np.ndarray:
+        """Make the device's rows `index` what `Rows` has; those that were others before.
 
         size: of the step that will run them; its `index` is set. 0: none will.
         """
-        places = self._changes(index, launched)
+        known = self.rows.version, size, index.tobytes() if size else None
+        if size and known == self.known:
+            return index[:0]
+        self.known = None
+        places, moved = self._changes(index)
         if size:
             places.append(self._arrange(index, size))
         if places:
             self._send(np.concatenate(places))
+        if size:
+            self.known = known
+        return moved
 
     def advance(self, index: np.ndarray) -> None:
         """A step has been launched that appends a token to each of `index`."""
-        length, limit = self._host["length"], self._host["limit"]
-        length[index] += length[index] < limit[index]
+        length = self.length
+        length[index] += length[index] < self._host["limit"][index]
 
-    def filtered(self, index: np.ndarray) -> bool:
-        """Whether any of `index`, which `follow` has seen, draws from less than all tokens."""
-        return bool(self._filtered[index].any())
+    def may_continue(self, index: np.ndarray) -> bool:
+        """Whether some of the rows take a step after all that was launched, and those have room for it."""
+        length = self.length[index]
+        going = length < self._host["limit"][index]
+        return bool(going.any() and not (going & (length > self.rows.capacity[index])).any())
 
-    def _changes(self, index: np.ndarray, launched: int) -> list[np.ndarray]:
+    def _changes(self, index: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         rows, host, places = self.rows, self._host, []
         anew = rows.placement[index] != self._placement[index]
-        moved = anew | (host["length"][index] != rows.length[index] + launched)
+        moved = anew | self._stale[index]
         if moved.any():
             which = index[moved]
             host["done"][which] = 0
+            self._stale[which] = False
             places.append(self._places("done", which))
             for name in GROWING:
                 host[name][which] = getattr(rows, name)[which]
                 places.append(self._places(name, which))
         num_pages = rows.capacity[index] // PAGE_SIZE
-        grown = anew | (self._num_pages[index] != num_pages)
         if anew.any():
             which = index[anew]
             for name in FIXED:
                 host[name][which] = getattr(rows, name)[which]
                 places.append(self._places(name, which))
-            filters = (rows.top_k > 0) | (rows.top_p < 1) | (rows.min_p > 0)
-            self._filtered[which] = (filters & (rows.temperature > 0))[which]
+            # where it stays 0 nobody looks at stop ids
+            host["min_length"][which] *= (rows.wants[which] & STOPS) > 0
             self._num_pages[which], self._placement[which] = 0, rows.placement[which]
+            places += [self._stops(row) for row in which[(rows.wants[which] & STOPS) > 0]]
         width = host["pages"].shape[1]
-        for row, count in zip(index[grown], num_pages[grown], strict=True):
-            new = np.arange(min(self._num_pages[row], count), count)
+        more = num_pages - self._num_pages[index]
+        one = more == 1
+        if one.any():  # most often a row has filled a page
+            row, new = index[one], num_pages[one] - 1
             host["pages"][row, new] = rows.pages[row, new]
             places.append(self._places("pages", row * width + new))
-            self._num_pages[row] = count
-        return places
+        for row, count in zip(index[more > 1], num_pages[more > 1], strict=True):
+            new = np.arange(int(self._num_pages[row]), int(count))
+            host["pages"][row, new] = rows.pages[row, new]
+            places.append(self._places("pages", row * width + new))
+        self._num_pages[index] = num_pages
+        return places, index[moved]
+
+    def _stops(self, row: int) -> np.ndarray:
+        ids, early = self.rows.stop_ids[:, row], self._host["early"]
+        ids = ids[ids != NO_TOKEN]
+        early[:, row] = NO_TOKEN
+        early[: len(ids), row] = ids
+        return self._places("early", np.arange(MOST_STOPS) * early.shape[1] + row)
 
     def _arrange(self, index: np.ndarray, size: int) -> np.ndarray:
         wanted = np.full(size, self.idle, np.int32)
@@ -163,4 +199,4 @@ class DeviceRows:
 def _dtype_of(name: str, rows: Rows) -> np.dtype:
     if name in ("done", "index", "pages"):
         return np.dtype(np.int32)
-    return getattr(rows, name).dtype
+    return rows.stop_ids.dtype if name == "early" else getattr(rows, name).dtype

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
+import numpy as np
+
 from nbllm.errors import OutOfMemoryError
 
 from .kv_memory import mib
@@ -172,6 +174,10 @@ class Engine:
 
     def _run(self, plan: Plan) -> None:
         begin = time.perf_counter()
+        # whoever adds or aborts does not wait for more than the step under way
+        plan.hurried = lambda: bool(self._inbox)
+        if self._watched:
+            plan.steps = 1
         try:
             samples = self.runner.run(plan)
         except Exception as error:
@@ -179,8 +185,8 @@ class Engine:
                 self._isolate(plan, error)
         else:
             self._relieved = False
-            self._collect(plan, samples)
-            self.stats.step(len(plan.sampled), time.perf_counter() - begin)
+            count = self._collect(plan, samples)
+            self.stats.step(count, time.perf_counter() - begin)
 
     def _relieve(self, plan: Plan, error: Exception) -> bool:
         """A step lacked memory: free what can be freed, and plan less. False if that has not helped."""
@@ -218,32 +224,37 @@ class Engine:
             else:
                 self._collect(part, samples)
 
-    def _collect(self, plan: Plan, samples: Samples | None) -> None:
-        """Give every sampled request its token, then end those that are done."""
+    def _collect(self, plan: Plan, samples: Samples | None) -> int:
+        """Give every sampled request its tokens, then end those that are done; how many tokens."""
+        sampled, index, counts, ended = plan.sampled, plan.sampled_rows, None, ()
         if samples is not None:
             for new in samples.scores:
                 new.request.keep_scores(new.first, new.logprobs, new.tops)
-            self._append(plan.sampled, samples)
+            counts, ended = self.scheduler.rows.kept(index, samples.tokens)
+            self._append(sampled, samples, counts)
         for request, _, stop in plan.chunks:
             self.scheduler.computed(request, stop)
         for request in plan.completing:
             request.first_token_time = request.first_token_time or time.time()
             self.scheduler.decode(request)
-        if samples is not None:
-            sampled = plan.sampled
-            ended = self.scheduler.rows.advance(plan.sampled_rows, samples.tokens)
-            for request in {*(sampled[i] for i in ended), *self._watched.values()}:
-                if stop := stop_of(request):
-                    self._end(request, *stop)
+        if samples is None or counts is None:
+            return 0
+        self.scheduler.rows.advance(index, samples.tokens, counts)
+        for request in {*(sampled[i] for i in ended), *self._watched.values()}:
+            if stop := stop_of(request):
+                self._end(request, *stop)
+        return int(counts.sum())
 
-    def _append(self, requests: list[Request], samples: Samples) -> None:
-        """The one loop over all rows of a step; see `Request` for why the token comes last."""
-        for i, top in samples.tops.items():
-            requests[i].top_logprobs.append(top)
-        new = zip(requests, samples.tokens.tolist(), samples.logprobs.tolist(), strict=True)
-        for request, token, logprob in new:
-            request.logprobs.append(logprob)
-            request.tokens.append(token)
+    def _append(self, requests: list[Request], samples: Samples, counts: np.ndarray) -> None:
+        """The one loop over all rows of a step; see `Request` for why the tokens come last."""
+        for i, tops in samples.tops.items():
+            requests[i].top_logprobs += tops[: counts[i]]
+        tokens, logprobs = samples.tokens.T.tolist(), samples.logprobs.T.tolist()
+        for i in np.flatnonzero(counts < len(samples.tokens)):
+            tokens[i], logprobs[i] = tokens[i][: counts[i]], logprobs[i][: counts[i]]
+        for request, new, their in zip(requests, tokens, logprobs, strict=True):
+            request.logprobs += their
+            request.tokens += new
 
     def _end(self, request: Request, reason: str, stop_reason: int | str | None = None) -> None:
         if request.finished:

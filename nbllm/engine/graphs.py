@@ -66,6 +66,14 @@ class Graphs:
                 self._made[key] = Eager(lambda: function(rows), None)
         return self._made[key]
 
+    def has(self, key: Hashable) -> bool:
+        """Whether it has been captured."""
+        return key in self._made
+
+    def made(self, key: Hashable) -> Captured[Any]:
+        """What has been captured."""
+        return self._made[key]
+
     def close(self) -> None:
         """Free every graph; nothing may be running."""
         for made in self._made.values():

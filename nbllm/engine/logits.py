@@ -151,15 +151,20 @@ def penalize(
     return x - frequency * counts - presence * (counts > 0)
 
 
+def ends_of_bad_words(request: Request) -> list[int]:
+    """The tokens that would complete a bad word now."""
+
+    def begun(before: list[int]) -> bool:
+        known = request.num_output >= len(before)
+        return known and request.tokens[len(request.tokens) - len(before) :] == before
+
+    return [word[-1] for word in request.bad_words if begun(word[:-1])]
+
+
 def script(x: Tensor, request: Request) -> None:
     """What only the host can do to one row's logits [V], in place: bad words, then processors."""
-    for word in request.bad_words:
-        before = len(word) - 1
-        if (
-            request.num_output >= before
-            and request.output_ids[request.num_output - before :] == word[:-1]
-        ):
-            x[word[-1]] = -torch.inf
+    for token in ends_of_bad_words(request):
+        x[token] = -torch.inf
     for i, process in enumerate(request.params.logits_processors or ()):
         result = process(request.output_ids, x.clone())
         if not isinstance(result, Tensor) or result.shape != x.shape or bool(result.isnan().any()):

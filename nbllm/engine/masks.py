@@ -47,7 +47,7 @@ class Masks:
         tokens: what `Matcher.follow` takes; None for a matcher that is up to date. Call it before
         the model runs, and `Mask.apply` when it has returned.
         """
-        make = partial(self._packed if self.on_gpu else _unpacked, matchers, tokens)
+        make = partial(self.packed if self.on_gpu else _unpacked, matchers, tokens)
         return Mask(rows=torch.from_numpy(rows), filled=self.soon(make))
 
     def soon(self, make: Callable[[], Tensor]) -> Callable[[], Tensor]:
@@ -63,12 +63,10 @@ class Masks:
             self._worker.shutdown(wait=True)
         self._worker = self._executor = None
 
-    def _packed(
-        self, matchers: Sequence[Matcher], tokens: Sequence[Sequence[int] | None]
-    ) -> Tensor:
+    def packed(self, matchers: Sequence[Matcher], tokens: Sequence[Sequence[int] | None]) -> Tensor:
         """[B, words] int32, in memory that a GPU reads without waiting."""
         shape = len(matchers), matchers[0].num_words
-        bits = torch.empty(shape, dtype=torch.int32, pin_memory=True)
+        bits = torch.empty(shape, dtype=torch.int32, pin_memory=self.on_gpu)
         if len(matchers) > FEW and self._executor is None:
             from llguidance import LLExecutor
 

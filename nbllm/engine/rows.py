@@ -13,6 +13,7 @@ import numpy as np
 
 from nbllm.models.batch import PAGE_SIZE
 
+from .needs import NO_TOP, top_of, wants_of
 from .request import Request
 
 NO_TOKEN = -1
@@ -40,11 +41,13 @@ class Rows:
         self.presence = np.zeros(max_rows, np.float32)
         self.penalized = np.zeros(max_rows, bool)  # any of the three is on
         self.biased = np.zeros(max_rows, bool)  # logit_bias or allowed_token_ids
-        self.scripted = np.zeros(max_rows, bool)  # bad_words or logits_processors: needs the host
+        self.scripted = np.zeros(max_rows, bool)  # bad_words or logits_processors
         self.placement = np.zeros(max_rows, np.int64)  # a new number whenever a row is filled
         self._placements = count(1)
         self.constrained = np.zeros(max_rows, bool)  # by a grammar
-        self.special = np.zeros(max_rows, bool)  # any of these, or more log-probabilities wanted
+        self.wants = np.zeros(max_rows, np.int64)  # bits of needs.py: what a device does for it
+        self.top = np.full(max_rows, NO_TOP)  # likeliest tokens that a device keeps of each step
+        self.version = 0  # a new number whenever a device has something to learn
         self.clear()
 
     def clear(self) -> None:
@@ -52,6 +55,8 @@ class Rows:
         self.free = list(range(self.max_rows))[::-1]
         self.active = np.zeros(0, np.int64)
         self.decoding: list[Request] = []
+        self.request: list[Request | None] = [None] * self.max_rows
+        self.version += 1
 
     def place(self, request: Request) -> None:
         """Give `request` a row; the caller has looked at `free`."""
@@ -70,24 +75,25 @@ class Rows:
         self.scripted[row] = bool(request.bad_words or params.logits_processors)
         self.placement[row] = next(self._placements)
         self.constrained[row] = request.matcher is not None
-        asks = params.logprobs is not None or request.wanted_ids is not None
-        of_these = self.penalized, self.biased, self.scripted, self.constrained
-        self.special[row] = asks or any(flags[row] for flags in of_these)
-        request.row = row
+        self.wants[row], self.top[row] = wants_of(request), top_of(request)
+        request.row, self.request[row] = row, request
         self.pages[row, : len(request.pages)] = request.pages
         self.pages[row, len(request.pages) :] = 0
         self.capacity[row] = len(request.pages) * PAGE_SIZE
+        self.version += 1
 
     def add_page(self, request: Request) -> None:
         """Follow the request's page list, which has grown by one."""
         row, num_pages = request.row, len(request.pages)
         self.pages[row, num_pages - 1] = request.pages[-1]
         self.capacity[row] = num_pages * PAGE_SIZE
+        self.version += 1
 
     def activate(self, request: Request) -> None:
         """From now on the request decodes one token a step."""
         self.decoding.append(request)
         self.active = np.append(self.active, request.row)
+        self.version += 1
 
     def remove(self, request: Request) -> None:
         """Take the request's row back."""
@@ -96,15 +102,28 @@ class Rows:
             del self.decoding[at]
             self.active = np.delete(self.active, at)
         self.free.append(request.row)
+        self.request[request.row] = None
+        self.version += 1
 
-    def advance(self, rows: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        """Record one new token for each of `rows`; the indices of those that may have ended."""
-        length = self.length[rows] + 1
-        self.last[rows], self.length[rows] = tokens, length
-        ended = length >= self.limit[rows]
+    def kept(self, rows: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of tokens [S, R] for `rows`: how many count, and the indices of rows that may have ended.
+
+        A row that ends gets no more of them, nor one that has NO_TOKEN.
+        """
+        ended = self.length[rows] + np.arange(1, len(tokens) + 1)[:, None] >= self.limit[rows]
         for ids in self.stop_ids:  # one column a stop id
             ended |= ids[rows] == tokens
-        return ended.nonzero()[0]
+        if len(tokens) == 1:
+            return np.ones(len(rows), np.int64), ended[0].nonzero()[0]
+        steps, missing = len(tokens), tokens == NO_TOKEN
+        first = np.where(ended.any(0), ended.argmax(0), steps)
+        there = np.where(missing.any(0), missing.argmax(0), steps)
+        return np.minimum(first + 1, there), (first < there).nonzero()[0]
+
+    def advance(self, rows: np.ndarray, tokens: np.ndarray, counts: np.ndarray) -> None:
+        """Record the first `counts` of new tokens [S, R] for each of `rows`, at least one."""
+        self.last[rows] = tokens[counts - 1, np.arange(len(rows))]
+        self.length[rows] += counts
 
     def full(self, ahead: int = 0) -> list[Request]:
         """Decoding requests whose newest token has no page yet, or will have none `ahead` tokens on."""

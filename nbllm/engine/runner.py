@@ -64,12 +64,7 @@ class Runner:
             self.row_cache.written(len(plan.rows))
         scores = self._scores(plan, hidden[num_sampled:])
         if not num_sampled:
-            nothing = np.zeros(0)
-            return (
-                Samples(tokens=nothing, logprobs=nothing, tops={}, scores=scores)
-                if scores
-                else None
-            )
+            return Samples.none(scores) if scores else None
         logits = self.model.compute_logits(hidden[:num_sampled])
         samples = self.sampler.sample(logits, index, requests, mask)
         samples.scores = scores

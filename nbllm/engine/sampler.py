@@ -6,6 +6,7 @@ never reorders ids, so what a request samples does not depend on the batch it is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,12 +26,26 @@ CANDIDATES = 256
 
 @dataclass(slots=True, kw_only=True)
 class Samples:
-    """One token for each of R requests, and the scores of prompt tokens that were asked for."""
+    """A token a step for each of R requests, and the scores of prompt tokens that were asked for.
 
-    tokens: np.ndarray  # [R] int64
-    logprobs: np.ndarray  # [R] float32
-    tops: dict[int, TopLogprobs]  # for those of the R that asked
+    Steps are one, or several if nothing came between; tokens behind a request's end do not count.
+    """
+
+    tokens: np.ndarray  # [S, R] int64
+    logprobs: np.ndarray  # [S, R] float32
+    tops: dict[int, list[TopLogprobs]]  # for those of the R that asked, one a step
     scores: list[Scores] = field(default_factory=list)
+
+    @classmethod
+    def none(cls, scores: Iterable[Scores] = ()) -> Samples:
+        """Of no request."""
+        nothing = np.zeros((1, 0))
+        return cls(
+            tokens=nothing.astype(np.int64),
+            logprobs=nothing.astype(np.float32),
+            tops={},
+            scores=list(scores),
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,7 +87,11 @@ class Sampler:
         own = logprobs.gather(1, chosen[:, None])[:, 0]
         asked = {i: a for i, r in enumerate(requests) if (a := asked_of(r)) is not None}
         tops = top_logprobs(logprobs, chosen, asked) if asked else {}
-        return Samples(tokens=chosen.cpu().numpy(), logprobs=own.cpu().numpy(), tops=tops)
+        return Samples(
+            tokens=chosen.cpu().numpy()[None],
+            logprobs=own.cpu().numpy()[None],
+            tops={i: [top] for i, top in tops.items()},
+        )
 
 
 def asked_of(request: Request) -> int | np.ndarray | None:

@@ -8,7 +8,7 @@ back and is computed again later.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,12 +25,17 @@ LEAST = 256
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """What one step computes: the next token of `decoding`, then tokens start … stop of each chunk."""
+    """What one step computes: the next token of `decoding`, then tokens start … stop of each chunk.
+
+    A runner may add up to `steps` tokens in a row, if pages are there, as long as nobody hurries.
+    """
 
     rows: np.ndarray  # [B] the rows of `decoding`
     decoding: list[Request]
     chunks: list[tuple[Request, int, int]]
     completing: list[Request]  # those of the chunks that reach their last token: sampled too
+    steps: int = 1
+    hurried: Callable[[], bool] = bool
 
     @property
     def sampled(self) -> list[Request]:
@@ -68,6 +73,10 @@ class Plan:
 
     def __bool__(self) -> bool:
         return bool(self.decoding or self.chunks)
+
+
+BURSTS = ((128, 8), (32, 4), (0, 1))
+"""Requests from which on so many steps are looked at together: one look at each costs time."""
 
 
 class Scheduler:
@@ -111,11 +120,15 @@ class Scheduler:
             if (count := min(request.num_missing, budget)) > 0:
                 chunks.append((request, request.num_prefilled, request.num_prefilled + count))
                 budget -= count
+        count = len(self.rows.decoding)
+        burst = next(steps for least, steps in BURSTS if count >= least)
         return Plan(
             rows=self.rows.active,
             decoding=list(self.rows.decoding),
             chunks=chunks,
             completing=[r for r, _, stop in chunks if stop == len(r.tokens)],
+            # who waits for a row or a page is not to wait for longer than one step
+            steps=1 if chunks or self.waiting else burst,
         )
 
     @property

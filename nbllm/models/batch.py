@@ -46,6 +46,7 @@ class Packed:
     pages: Tensor | None = None  # [C, M] page tables, padded with the null page 0
     kv_lens: Tensor | None = None  # [C] tokens in the cache once these are written
     chunk_rows: Tensor | None = None  # [C] which of `pages` each chunk has; None: its own number
+    uniform: bool = False  # a token's attention must not depend on which tokens are beside it
 
 
 @dataclass(slots=True, kw_only=True)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from .layers import PagedAttention, RMSNorm
 
 
+EVERYTHING = 1 << 30
+"""A window that is none."""
+
+
 def write(
     qkv: Tensor,
     batch: Batch,
@@ -69,6 +73,8 @@ def _prefill(q: Tensor, batch: Batch, packed: Packed, of: PagedAttention, out: T
     assert pages is not None
     assert lens is not None
     work = batch.once("prefill work", lambda: work_for_prefill(starts, len(q), batch.kv))
+    # with a window every tile of keys is masked, and one that has to be is computed like all others
+    window = of.window or (EVERYTHING if packed.uniform else 0)
     where = q, batch.kv, of.layer, pages, starts, lens, of.scale
-    how = {"rows": packed.chunk_rows, "window": of.window, "softcap": of.softcap}
+    how = {"rows": packed.chunk_rows, "window": window, "softcap": of.softcap}
     return prefill_attention(*where, work=work, out=out, **how)

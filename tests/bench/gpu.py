@@ -117,16 +117,16 @@ def greedy(count: int) -> SamplingParams:
 
 
 def host_times(llm: LLM, rows: int) -> list[float]:
-    """Seconds that the host works on a step: the device is waited for elsewhere."""
+    """Seconds that the host works on a token of each row: the device is waited for elsewhere."""
     from nbllm.engine.cuda_runner import Column
 
     waited, read = [0.0], Column.read
 
-    def timed(column, at):
+    def timed(column, at, top):
         begin = time.perf_counter()
         column.done.synchronize()
         waited[0] += time.perf_counter() - begin
-        return read(column, at)
+        return read(column, at, top)
 
     times, engine = [], llm.engine
     requests = [
@@ -138,9 +138,10 @@ def host_times(llm: LLM, rows: int) -> list[float]:
     Column.read = timed
     try:
         while not all(r.finished for r in requests):
-            waited[0], begin = 0.0, time.perf_counter()
+            before, waited[0], begin = requests[0].num_output, 0.0, time.perf_counter()
             engine.step()
-            times.append(time.perf_counter() - begin - waited[0])
+            took = time.perf_counter() - begin - waited[0]
+            times.append(took / max(1, requests[0].num_output - before))
     finally:
         Column.read = read
     return times[20:-5]

@@ -5,14 +5,18 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+import torch
+from torch import nn
 
 from nbllm import SamplingParams
+from nbllm.engine.cuda_runner import MOST_AHEAD, CudaRunner
 from nbllm.engine.engine import Engine
 from nbllm.engine.pages import PagePool
 from nbllm.engine.request import Request
 from nbllm.engine.rows import Rows
-from nbllm.engine.sampler import Samples
+from nbllm.engine.sampler import Sampler, Samples
 from nbllm.engine.scheduler import Plan, Scheduler
+from nbllm.models.config import ModelConfig
 
 EOS = 2
 
@@ -21,8 +25,35 @@ class FakeRunner:
     """Every request's next token is 5."""
 
     def run(self, plan: Plan) -> Samples:
-        count = len(plan.sampled)
-        return Samples(tokens=np.full(count, 5), logprobs=np.full(count, -1, np.float32), tops={})
+        return self.give(len(plan.sampled))
+
+    def give(self, count: int) -> Samples:
+        shape = 1, count
+        return Samples(tokens=np.full(shape, 5), logprobs=np.full(shape, -1, np.float32), tops={})
+
+
+class Nothing:
+    """A captured step that is not there."""
+
+    def replay(self) -> None: ...
+
+
+def idle_runner(rows: Rows) -> CudaRunner:
+    """The runner of a GPU, whose steps compute nothing: every next token is 5."""
+    shape = {
+        "num_attention_heads": 1,
+        "num_hidden_layers": 1,
+        "hidden_size": 1,
+        "intermediate_size": 1,
+        "vocab_size": 64,
+        "max_position_embeddings": 4096,
+    }
+    config = ModelConfig.from_hf(shape)
+    kv = torch.zeros(1, 1, 2, 1, 64, 1)
+    runner = CudaRunner(nn.Module(), config, rows, kv, Sampler(rows, kv.device))
+    runner.draws.out.fill_(5)
+    runner.graphs.get = runner.graphs.made = lambda *_: Nothing()
+    return runner
 
 
 def request(i: int, num_prompt: int) -> Request:
@@ -38,24 +69,35 @@ def request(i: int, num_prompt: int) -> Request:
     )
 
 
-def step_times(count: int, steps: int = 600) -> list[float]:
-    """Seconds of `steps` decoding steps with `count` requests of different lengths."""
+def step_times(count: int, steps: int = 600, device: bool = False) -> list[float]:
+    """Seconds a token of `steps` decoding steps with `count` requests of different lengths."""
     rows = Rows(count, 20)
-    engine = Engine(FakeRunner(), Scheduler(PagePool(count * 20 + 1), rows, 16384))
-    for i in range(count):
-        engine.add(request(i, 100 + i % 64))
-    for _ in range(20):
-        engine.step()
-    times = []
-    for _ in range(steps):
+    pages, ahead = PagePool(count * 20 + 1), MOST_AHEAD if device else 0
+    runner = idle_runner(rows) if device else FakeRunner()
+    engine = Engine(runner, Scheduler(pages, rows, 16384, ahead))
+    requests = [request(i, 100 + i % 64) for i in range(count)]
+    with torch.inference_mode():
+        if device:
+            runner._keep(torch.zeros(count, 1), torch.zeros(count, dtype=torch.int32))
+            runner._prompts = lambda plan: lambda: FakeRunner().give(len(plan.completing))
+        for each in requests:
+            engine.add(each)
+        for _ in range(20):
+            engine.step()
+    times, before = [], requests[0].num_output
+    while len(times) < steps and requests[0].num_output < 900:
         begin = time.perf_counter()
         engine.step()
-        times.append(time.perf_counter() - begin)
+        took, now = time.perf_counter() - begin, requests[0].num_output
+        times.append(took / (now - before))
+        before = now
     return times
 
 
 def run() -> Iterator[tuple[str, float, str]]:
-    for count in (1, 32, 256):
-        # the best of three: what a busy machine adds is not ours
-        medians = [statistics.median(step_times(count)) for _ in range(3)]
-        yield f"step, {count} rows", min(medians) * 1e6, "µs"
+    for device in (False, True):
+        for count in (1, 32, 256):
+            # the best of three: what a busy machine adds is not ours
+            many = [step_times(count, 200 if device else 600, device) for _ in range(3)]
+            what = "step of a GPU's runner, graphs aside" if device else "step"
+            yield f"{what}, {count} rows", min(map(statistics.median, many)) * 1e6, "µs"

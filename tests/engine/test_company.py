@@ -29,7 +29,7 @@ def watch_progress(llm, monkeypatch) -> dict[str, list[int]]:
             seen.setdefault(request.id, [now])
         for request in plan.requests:
             seen[request.id].append(now)
-        inner(plan, samples)
+        return inner(plan, samples)
 
     monkeypatch.setattr(llm.engine, "_collect", collect)
     return seen

@@ -10,54 +10,14 @@ import numpy as np
 import pytest
 import torch
 from interrupting import InterruptAtLine
+from random_prompts import prompts, tokens
 from tiny_models import write_model
 
 from nbllm import LLM, BeamSearchParams, SamplingParams
-from nbllm.engine import build
-from nbllm.engine.cuda_runner import CudaRunner
 from nbllm.engine.graphs import size_of
 from nbllm.prompts import as_prompts
 
 LONG = 4096
-GPU = pytest.param("cuda", marks=pytest.mark.gpu)
-
-
-@pytest.fixture(params=["cpu", GPU])
-def where(request):
-    """Where the runner under test is."""
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    return request.param
-
-
-@pytest.fixture
-def open_llm(where, monkeypatch):
-    """f(folder, **options) -> an `LLM` with the runner of a GPU."""
-
-    def make(folder, **options) -> LLM:
-        with monkeypatch.context() as patch:
-            if where == "cpu":
-                patch.setattr(build, "has_kernels", lambda kv: True)
-            llm = LLM(folder, device=where, **options)
-        assert isinstance(llm.engine.runner, CudaRunner)
-        return llm
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def on_cpu(llama):
-    with LLM(llama[0], device="cpu") as llm:
-        yield llm
-
-
-def prompts(count: int, longest: int = 90, seed: int = 0) -> list[list[int]]:
-    r = random.Random(seed)
-    return [[r.randrange(256) for _ in range(r.randint(1, longest))] for _ in range(count)]
-
-
-def tokens(outputs) -> list[list[int]]:
-    return [o.outputs[0].token_ids for o in outputs]
 
 
 def test_sizes_of_steps():
@@ -93,7 +53,7 @@ def test_any_company_samples_what_a_cpu_samples(on_cpu, llama, open_llm, rows):
         assert llm.info().num_free_pages == llm.info().num_pages
 
 
-def test_plain_rows_run_ahead_and_special_ones_do_not(llama, open_llm):
+def test_steps_run_ahead(llama, open_llm):
     with open_llm(llama[0]) as llm:
         runner, ahead = llm.engine.runner, []
         inner = runner.run
@@ -104,12 +64,17 @@ def test_plain_rows_run_ahead_and_special_ones_do_not(llama, open_llm):
             return found
 
         runner.run = run
-        plain = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True)
+        plain = SamplingParams(temperature=0, max_tokens=10, ignore_eos=True)
         llm.generate([[1, 2], [3]], plain, use_tqdm=False)
-        assert ahead == [0, 1, 1, 1, 1, 1, 1, 0]  # the last token is nobody's input
+        # nobody waits for the first capture; the last token is nobody's input
+        assert ahead == [0, 4, 4, 4, 4, 4, 3, 2, 1, 0]
         ahead.clear()
-        llm.generate([[1, 2], [3]], [plain, MIXED[3]], use_tqdm=False)
-        assert not any(ahead[:7])
+        llm.generate([[1, 2], [3]], plain, use_tqdm=False)
+        assert ahead == [1, 4, 4, 4, 4, 4, 3, 2, 1, 0]
+        ahead.clear()
+        special = SamplingParams(logits_processors=[lambda ids, x: x], max_tokens=10)
+        llm.generate([[1, 2], [3]], [plain, special], use_tqdm=False)
+        assert not any(ahead)
 
 
 def test_rows_grow_long_after_their_step_was_captured(tmp_path, where, open_llm):
@@ -150,7 +115,14 @@ def test_an_interrupt_at_many_lines_costs_no_token(on_cpu, llama, open_llm):
     each = [
         SamplingParams(temperature=0, max_tokens=12, ignore_eos=True),
         SamplingParams(seed=1, max_tokens=9, ignore_eos=True),
-        SamplingParams(seed=2, repetition_penalty=1.3, max_tokens=5),
+        SamplingParams(
+            seed=2,
+            repetition_penalty=1.3,
+            max_tokens=5,
+            logit_bias={5: 3.0},
+            allowed_token_ids=list(range(90)),
+            bad_words=["ab"],
+        ),
         SamplingParams(seed=3, top_p=0.9, max_tokens=14, ignore_eos=True),
     ]
     want = tokens(on_cpu.generate(many, each, use_tqdm=False))

@@ -14,7 +14,7 @@ from llguidance import LLExecutor
 from tokenizers import AddedToken
 
 from nbllm import LLM, SamplingParams, StructuredOutputsParams
-from nbllm.engine import masks
+from nbllm.engine import build, masks
 from nbllm.engine.grammar import Grammars
 from nbllm.engine.masks import Mask, Masks
 from nbllm.engine.matcher import Matcher, fill, unpacked
@@ -259,6 +259,7 @@ def test_a_gpu_gives_the_same(ascii_llm):
 
 def test_masks_are_made_beside_the_forward_pass(ascii_llm, monkeypatch):
     """Each waits for the other here: a mask made before the model runs, or after, would never come."""
+    monkeypatch.setattr(build, "has_kernels", lambda kv: False)  # nor the twin of a GPU's runner
     with LLM(ascii_llm.info().path, device="cpu") as llm:
         check_masks_beside(llm, monkeypatch)
 
@@ -285,7 +286,8 @@ def check_masks_beside(ascii_llm, monkeypatch):
     assert steps == [True] * 6  # five characters and EOS
 
 
-def test_the_worker_is_made_on_first_use_and_ends(llama):
+def test_the_worker_is_made_on_first_use_and_ends(llama, monkeypatch):
+    monkeypatch.setattr(build, "has_kernels", lambda kv: False)
     before = threading.active_count()
     with LLM(llama[0], device="cpu") as llm:
         llm.generate("a", SamplingParams(max_tokens=3), use_tqdm=False)

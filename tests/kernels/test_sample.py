@@ -45,17 +45,19 @@ def parameters(chosen, draws):
 def same(logits, arrays, **options):
     rows = torch.arange(len(logits), device=DEVICE)
     got, logprobs = sample(logits, rows, *arrays, **options)
-    options.pop("filters", None)
+    for name in ("filters", "ordered"):
+        options.pop(name, None)
     want, want_logprobs = sample_ref(logits, rows, *arrays, **options)
     assert got.tolist() == want.tolist()
     torch.testing.assert_close(logprobs, want_logprobs, atol=1e-4, rtol=1e-5)
     return got
 
 
+@pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize("vocabulary", [1, 63, 1000, 9000])
-def test_matches_reference(vocabulary):
+def test_matches_reference(vocabulary, ordered):
     arrays = parameters(PARAMETERS, DRAWS)
-    same(3 * randn(12 * DRAWS, vocabulary), arrays)
+    same(3 * randn(12 * DRAWS, vocabulary), arrays, ordered=ordered)
 
 
 def test_ties():
