@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from nbllm_kernels._triton import use_triton
+from nbllm_kernels.tree_attention import Tree
 
 T = TypeVar("T")
 
@@ -63,6 +64,7 @@ class Batch:
     last: Tensor | None  # [R] which tokens need logits; None: all of them
     beams: Beams | None = None  # set: the T = G * W tokens are beams', and nothing else is there
     packed: Packed | None = None  # set: instead of `chunks`, and there is no `max_kv_len`
+    tree: Tree | None = None  # set: the same as `beams`, as a GPU's kernels read it
     shared: dict[Hashable, Any] = field(default_factory=dict)
 
     @property

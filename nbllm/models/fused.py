@@ -14,8 +14,9 @@ from torch import Tensor
 from nbllm_kernels.decode_attention import decode_attention, work_for_decode
 from nbllm_kernels.prefill_attention import prefill_attention, work_for_prefill
 from nbllm_kernels.qkv_rope import qkv_rope
+from nbllm_kernels.tree_attention import MAX_WIDTH, Tree, tree_attention, work_for_tree
 
-from .batch import Batch, Packed
+from .batch import PAGE_SIZE, Batch, Packed
 
 if TYPE_CHECKING:
     from .layers import RMSNorm
@@ -71,3 +72,21 @@ def _prefill(
     work = batch.once("prefill work", lambda: work_for_prefill(starts, len(q), batch.kv))
     where = q, batch.kv, layer, pages, starts, lens, scale
     return prefill_attention(*where, work=work, rows=packed.chunk_rows, out=out)
+
+
+def tree_of(batch: Batch) -> Tree | None:
+    """What the beams of a batch see; None where there are none, or too many of a group."""
+    b = batch.beams
+    if b is None or b.ancestors.shape[1] > MAX_WIDTH:
+        return batch.tree
+    # generated tokens fill their pages in order: every page's first slot names it
+    own = b.slots.flatten(1)[:, ::PAGE_SIZE] // PAGE_SIZE
+    of = b.pages, b.prompt_lens, own, b.ancestors, PAGE_SIZE
+    return batch.once("tree", lambda: Tree.of_ancestors(*of))
+
+
+def attend_tree(q: Tensor, batch: Batch, tree: Tree, layer: int, scale: float) -> Tensor:
+    """One token each of the beams of every group: q [T, H, D] -> [T, H, D]."""
+    heads = q.shape[1]
+    work = batch.once("tree work", lambda: work_for_tree(tree, batch.kv, heads))
+    return tree_attention(q, batch.kv, layer, tree, scale, work=work)
