@@ -6,6 +6,7 @@ from nbllm.engine import (
     beam,
     beam_select,
     beam_stops,
+    cuda_beams,
     cuda_runner,
     device_rows,
     graphs,
@@ -29,7 +30,7 @@ MODULES = (
     *(engine_module, scheduler, pages, rows, request, runner, logits, sampler, stats, stops),
     *(masks, matcher),
     *(cuda_runner, device_rows, graphs),
-    *(beam, beam_select, beam_stops, search, waves),
+    *(beam, beam_select, beam_stops, cuda_beams, search, waves),
 )
 FILES = {m.__file__ for m in MODULES}
 

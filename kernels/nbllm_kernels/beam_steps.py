@@ -49,6 +49,7 @@ class BeamState:
     counts: Tensor  # [G] int32, how many of `seen_tokens` there are
     newest: Tensor  # [G, W] int32, the last token of every beam
     scores: Tensor  # [G, W] float64, cumulative log-probabilities; -inf: no such beam
+    temperature: Tensor  # [G, W] float32, what logits are divided by
     pages: Tensor  # [G, M] int32, page tables of the prompts
     own: Tensor  # [G, N] int32, pages of the generated tokens
     ends: Tensor  # [V / 32] int32, a bit for each token: whether it completes a sequence
@@ -97,6 +98,7 @@ class BeamShape:
             **dict.fromkeys(numbers, (each, torch.int32)),
             "newest": ((*each, self.width), torch.int32),
             "scores": ((*each, self.width), torch.float64),
+            "temperature": ((*each, self.width), torch.float32),
             "pages": ((*each, self.prompt_pages), torch.int32),
             "own": ((*each, -(-listed[1] // self.page_size)), torch.int32),
             "ends": ((-(-self.vocab // 32),), torch.int32),
@@ -148,13 +150,17 @@ class BeamShape:
         """[records, record_words] of all words."""
         return words[self.state_words :].view(self.records, self.record_words)
 
-    def state(self, words: Tensor) -> BeamState:
-        """All words as a state."""
-        fields = {
+    def views(self, words: Tensor) -> dict[str, Tensor]:
+        """The fields that lie in the first words."""
+        return {
             name: words[start:stop].view(dtype).view(self.fields[name][0])
             for name, (start, stop, dtype) in _places(self.fields).items()
+            if stop <= len(words)
         }
-        return BeamState(**fields, **self.record_views(self.records_in(words)))
+
+    def state(self, words: Tensor) -> BeamState:
+        """All words as a state."""
+        return BeamState(**self.views(words), **self.record_views(self.records_in(words)))
 
 
 Fields = dict[str, tuple[tuple[int, ...], torch.dtype]]

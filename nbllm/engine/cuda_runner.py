@@ -24,16 +24,18 @@ from torch import Tensor, nn
 
 from nbllm.models.batch import PAGE_SIZE, Batch, Packed
 from nbllm.models.config import ModelConfig
+from nbllm_kernels.beam_steps import BeamShape
 from nbllm_kernels.row_steps import advance, step_inputs
 from nbllm_kernels.sample import sample
 
+from .cuda_beams import CapturedWave, Seat, captures
 from .device_rows import DeviceRows
 from .graphs import Graphs, size_of
 from .masks import Mask
 from .pages import pages_for
 from .request import Request
 from .rows import Rows
-from .runner import Runner
+from .runner import AnyWave, Runner
 from .sampler import Sampler, Samples
 from .scheduler import Plan
 
@@ -95,6 +97,7 @@ class CudaRunner(Runner):
         ]
         self._words = torch.zeros(_Short.SIZE, dtype=torch.int64, device=kv.device)
         self._idle_words = torch.from_numpy(_Short.idle(self.on_device.idle)).to(kv.device)
+        self._seats: dict[BeamShape, Seat] = {}
         self._launched: deque[Column] = deque()
         self._stream: torch.cuda.Stream | None = None
         self._whole = True  # the last run came to its end
@@ -110,6 +113,18 @@ class CudaRunner(Runner):
         found = _joined(parts)
         return found if len(found.tokens) or found.scores else None
 
+    def wave(self, requests: list[Request]) -> AnyWave:
+        """As `Runner.wave`: in captured steps, where nothing is needed from the host between two."""
+        if captures(requests):
+            return CapturedWave(requests, self)
+        return super().wave(requests)
+
+    def seat(self, shape: BeamShape) -> Seat:
+        """What captured steps of this shape work on."""
+        if shape not in self._seats:
+            self._seats[shape] = Seat(shape, self.device)
+        return self._seats[shape]
+
     def close(self) -> None:
         """Let go of every tensor, graph and thread."""
         self._launched.clear()
@@ -117,6 +132,7 @@ class CudaRunner(Runner):
             with suppress(RuntimeError):  # a device that has failed holds nothing back either
                 torch.cuda.synchronize(self.device)
         self.graphs.close()
+        self._seats.clear()
         del self.on_device, self._idle, self._out, self._outs, self._words, self._idle_words
         super().close()
 
@@ -128,6 +144,10 @@ class CudaRunner(Runner):
                 torch.cuda.synchronize(self.device)
             self.on_device.forget()
         self._whole = False
+        self.follow_stream()
+
+    def follow_stream(self) -> None:
+        """Order what is launched from now on after what has been."""
         if self.on_gpu:
             stream = torch.cuda.current_stream(self.device)
             if self._stream is not None and self._stream != stream:
