@@ -289,7 +289,7 @@ class CudaRunner(Runner):
         short = _Short.of(plan)
         words = torch.from_numpy(short.words(plan, self.on_device.idle))
         self._words.copy_(words, non_blocking=True)
-        self.on_device.follow(index)
+        self.on_device.follow(np.array([r.row for r, _, _ in plan.chunks]))
         filters = self.on_device.filtered(index)
 
         def step(words: Tensor) -> Tensor:
@@ -297,8 +297,11 @@ class CudaRunner(Runner):
 
         key = "prompts", short.tokens, short.chunks, filters
         self.graphs.get(key, step, self._words, self._idle_words).replay()
+        if not len(index):
+            return lambda: _joined([])
         column = self._column(index, short.chunks)
-        return lambda: column.read(np.arange(len(index)))
+        at = np.flatnonzero([r.search is None for r, _, _ in plan.chunks])
+        return lambda: column.read(at)
 
     def _prompts_of(self, words: Tensor, short: _Short, filters: bool) -> Tensor:
         """The prompts in `words`, and their first tokens."""
@@ -373,6 +376,9 @@ class CudaRunner(Runner):
 class _Short:
     """The size of a captured step of prompts, all of them run to their ends, and its input.
 
+    A search's prompt ends before its last token. What is sampled for it is left in the row that it
+    gives up.
+
     Words: ids, positions, slots, of every token; starts, cached tokens, last tokens, rows, of every
     prompt. Tokens beyond the prompts' go to the null page, and nobody attends to them.
     """
@@ -387,7 +393,8 @@ class _Short:
     def fits(cls, plan: Plan) -> bool:
         """Whether there is such a step for the plan's chunks."""
         return (
-            len(plan.completing) == len(plan.chunks) <= max(CHUNKS)
+            len(plan.chunks) <= max(CHUNKS)
+            and all(stop == len(r.tokens) - (r.search is not None) for r, _, stop in plan.chunks)
             and sum(stop - start for _, start, stop in plan.chunks) <= max(TOKENS)
             and not any(r.scoring for r in plan.completing)
         )

@@ -34,12 +34,13 @@ def main() -> None:
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--keep", action="store_true", help="append the figures to results.csv")
     parser.add_argument("--model", default="opt-125m", help="gpu: the shape of which model")
+    parser.add_argument("--only", choices=("beams",), help="gpu: only these cases")
     args = parser.parse_args()
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
     if torch.cuda.is_available():
         machine = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, Triton {triton()}"
     where = (machine, torch.__version__, nbllm.__version__, commit())
-    model = [args.model] if args.name == "gpu" else []
+    model = [args.model, args.only] if args.name == "gpu" else []
     rows = []
     for case, figure, unit in import_module(f"{__package__}.{args.name}").run(*model):
         rows.append((args.name, case, f"{figure:.4g}", unit, *where))
