@@ -247,15 +247,14 @@ def _tree_kernel(
     arrival_ptr = arrivals_ptr + group * (K * TILES) + tile
     if tl.atomic_add(arrival_ptr, 1, sem="acq_rel") == parts - 1:
         tl.store(arrival_ptr, 0)
-        begin = tl.load(starts_ptr + group)
+        part_row = (tl.load(starts_ptr + group).to(tl.int64) * (K * TILES) + tile) * M
+        stride = K * TILES * M
         for column in range(0, M * D, COLUMNS):
             c = column + tl.arange(0, COLUMNS)
-            part = (begin.to(tl.int64) * (K * TILES) + tile) * M
-            y = _sum_parts(part_ptr, lse_ptr, part, parts, K * TILES * M, c, M, D, SPLITS, COLUMNS)
-            query = first + c // D
-            row = (group * W + query // GROUP) * K + head
-            to = out_ptr + row * (GROUP * D) + query % GROUP * D + c % D
-            tl.store(to, y.to(out_ptr.dtype.element_ty), (c < M * D) & (query < W * GROUP))
+            y = _sum_parts(part_ptr, lse_ptr, part_row, parts, stride, c, M, D, SPLITS, COLUMNS)
+            of = first + c // D
+            to = ((group * W + of // GROUP) * K + head) * (GROUP * D) + of % GROUP * D + c % D
+            tl.store(out_ptr + to, y.to(out_ptr.dtype.element_ty), (c < M * D) & (of < W * GROUP))
 
 
 @jit
