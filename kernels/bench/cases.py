@@ -29,9 +29,9 @@ from nbllm_kernels.silu_mul import silu_mul, silu_mul_ref
 from nbllm_kernels.top_logprobs import top_logprobs, top_logprobs_ref
 from nbllm_kernels.tree_attention import (
     Tree,
+    arrivals_for,
     tree_attention,
     tree_attention_ref,
-    work_for_tree,
 )
 
 BF16 = torch.bfloat16
@@ -301,9 +301,10 @@ def trees() -> Iterator[Case]:
         lens = torch.full((groups,), prompt, device="cuda")
         tree = Tree.of_ancestors(pages[:groups], lens, pages[groups:], table, 64)
         work = (count + int(tree.counts.sum())) * token
-        q, items = randn(groups * width, heads, dim), work_for_tree(tree, kv, heads)
+        q, arrivals = randn(groups * width, heads, dim), arrivals_for(tree, kv, heads)
         calls = [
-            partial(tree_attention, q, kv, i, tree, dim**-0.5, work=items) for i in range(layers)
+            partial(tree_attention, q, kv, i, tree, dim**-0.5, arrivals=arrivals)
+            for i in range(layers)
         ]
 
         def right(call=calls[0], q=q, kv=kv, tree=tree):

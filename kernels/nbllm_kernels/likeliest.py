@@ -3,10 +3,12 @@
 log p(i) = x(i) - logsumexp(x),   x = logits / temperature
 
 Tokens that are not allowed are never among them, but they keep their share of the sum: the others'
-log-probabilities are those of the raw distribution. Equal log-probabilities rank by token id. Bound
-by reading the logits: one program takes the k largest out of each stretch of a row, a second kernel
-merges them. Of a stretch that is cut into 4 k chunks, at least k elements reach the k-th largest of
-the chunks' maxima, and few more do: only those are sorted.
+log-probabilities are those of the raw distribution. Equal log-probabilities rank by token id.
+
+Bound by reading the logits: one kernel leaves the maximum of each chunk of a row, and sums. The k
+largest elements lie in the k chunks with the largest maxima, since every one of these has an element
+before all of another chunk. So a second kernel, one program a row, takes the largest of the maxima,
+then of the elements of those chunks.
 """
 
 # in a kernel, types are Triton's business
@@ -76,78 +78,78 @@ def _value(key):
 
 
 @jit
-def _stretch_kernel(
+def _scaled(logits_ptr, at, mask, temperature):
+    x = tl.load(logits_ptr + at, mask, other=float("-inf")).to(tl.float32)
+    # + 0.0 makes one zero of the two, whose bits would be ordered
+    return tl.div_rn(x, temperature) + 0.0
+
+
+@jit
+def _maxima_kernel(
     logits_ptr,
     temperature_ptr,
-    keys_ptr,
-    near_ptr,
+    maxima_ptr,
     sums_ptr,
     V,
-    K: tl.constexpr,
-    NEAR: tl.constexpr,
+    CHUNKS,
+    CHUNK: tl.constexpr,
     STRETCH: tl.constexpr,
     TEMPERATURE: tl.constexpr,
 ):
     r, s = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    n = tl.arange(0, STRETCH)
-    ids = s * STRETCH + n
-    x = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf")).to(tl.float32)
+    temperature = 1.0
     if TEMPERATURE:
-        x = tl.div_rn(x, tl.load(temperature_ptr + r))
-    x += 0.0  # of the two zeros one, whose bits would be ordered
-    part = r * tl.num_programs(1) + s
-    top = tl.max(x, 0)
+        temperature = tl.load(temperature_ptr + r)
+    ids = s * STRETCH + tl.arange(0, STRETCH)
+    x = _scaled(logits_ptr, r * V + ids, ids < V, temperature)
+    maxima = tl.max(tl.reshape(x, [STRETCH // CHUNK, CHUNK]), 1)
+    chunk = s * (STRETCH // CHUNK) + tl.arange(0, STRETCH // CHUNK)
+    tl.store(maxima_ptr + r * CHUNKS + chunk, maxima, chunk < CHUNKS)
+    top = tl.max(maxima, 0)
     finite = tl.where(top == float("-inf"), 0.0, top)
-    tl.store(sums_ptr + part * 2, top)
-    tl.store(sums_ptr + part * 2 + 1, tl.sum(tl.exp(x - finite), 0))
-
-    keys = tl.where(ids < V, _key(x, ids), _NOTHING)
-    chunks = tl.max(tl.reshape(keys, [NEAR, STRETCH // NEAR]), 1)
-    least = tl.min(tl.topk(chunks, K), 0)
-    near = keys >= least
-    place = tl.cumsum(near.to(tl.int32), 0) - 1
-    count = tl.max(place, 0) + 1
-    near_ptr += part * NEAR
-    c, k = tl.arange(0, NEAR), tl.arange(0, K)
-    if count <= NEAR:
-        tl.store(near_ptr + place, keys, near)
-        # every thread has written before any reads
-        tl.debug_barrier()
-        found = tl.load(near_ptr + c, c < count, other=_NOTHING)
-        tl.store(keys_ptr + part * K + k, tl.topk(found, K))
-    else:
-        # all of the largest in the same few chunks
-        left = keys
-        for i in range(K):
-            best = tl.max(left, 0)
-            tl.store(keys_ptr + part * K + i, best)
-            left = tl.where(left == best, _NOTHING, left)
+    sums_at = sums_ptr + (r * tl.num_programs(1) + s) * 2
+    tl.store(sums_at, top)
+    tl.store(sums_at + 1, tl.sum(tl.exp(x - finite), 0))
 
 
 @jit
-def _merge_kernel(
-    keys_ptr,
+def _choose_kernel(
+    logits_ptr,
+    temperature_ptr,
+    maxima_ptr,
     sums_ptr,
     logprobs_ptr,
     ids_ptr,
+    V,
+    CHUNKS,
+    S,
     k,
-    S: tl.constexpr,
     K: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BLOCK_C: tl.constexpr,
     BLOCK_S: tl.constexpr,
-    BLOCK: tl.constexpr,
+    TEMPERATURE: tl.constexpr,
 ):
     r = tl.program_id(0).to(tl.int64)
+    temperature = 1.0
+    if TEMPERATURE:
+        temperature = tl.load(temperature_ptr + r)
     s = tl.arange(0, BLOCK_S)
     tops = tl.load(sums_ptr + (r * S + s) * 2, s < S, other=float("-inf"))
     sums = tl.load(sums_ptr + (r * S + s) * 2 + 1, s < S, other=0.0)
     top = tl.max(tops, 0)
     log_sum = log_tile(tl.sum(sums * tl.exp(tops - top), 0))
-    c = tl.arange(0, BLOCK)
-    keys = tl.load(keys_ptr + r * S * K + c, c < S * K, other=_NOTHING)
-    x, ids = _value(keys)
+
+    c = tl.arange(0, BLOCK_C)
+    maxima = tl.load(maxima_ptr + r * CHUNKS + c, c < CHUNKS, other=0.0)
+    best = tl.topk(tl.where(c < CHUNKS, _key(maxima, c), _NOTHING), K)
+    _maximum, chunk = _value(best)
+    ids = chunk[:, None] * CHUNK + tl.arange(0, CHUNK)[None, :]
+    real = (best != _NOTHING)[:, None] & (ids < V)
+    x = _scaled(logits_ptr, r * V + ids, real, temperature)
     # what rounding makes equal is equal
-    keys = tl.where(keys == _NOTHING, keys, _key(x - top - log_sum + 0.0, ids))
-    logprobs, ids = _value(tl.topk(keys, K))
+    keys = tl.where(real, _key(x - top - log_sum + 0.0, ids), _NOTHING)
+    logprobs, ids = _value(tl.topk(tl.reshape(keys, [K * CHUNK]), K))
     n = tl.arange(0, K)
     tl.store(logprobs_ptr + r * k + n, logprobs, n < k)
     tl.store(ids_ptr + r * k + n, ids.to(tl.int64), n < k)
@@ -166,39 +168,44 @@ def likeliest(
         return likeliest_ref(logits, k, allowed, temperature)
     require_contiguous("likeliest", logits=logits, temperature=temperature)
     count, size = logits.shape
-    stretches, block = -(-size // STRETCH), max(2, next_power_of_2(k))
+    block = max(2, next_power_of_2(k))
+    # about as many maxima are sorted as elements
+    chunk = next_power_of_2(max(16, min(256, int((size / block) ** 0.5))))
+    stretches, chunks = -(-size // STRETCH), -(-size // chunk)
 
-    def memory(*shape: int, dtype: torch.dtype) -> Tensor:
+    def memory(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=logits.device)
 
-    near = max(64, 4 * block)
-    keys = memory(count, stretches, block, dtype=torch.int64)
-    sums = memory(count, stretches, 2, dtype=torch.float32)
-    _stretch_kernel[(count, stretches)](
+    maxima, sums = memory(count, chunks), memory(count, stretches, 2)
+    _maxima_kernel[(count, stretches)](
         logits,
         temperature,
-        keys,
-        memory(count, stretches, near, dtype=torch.int64),
+        maxima,
         sums,
         size,
-        K=block,
-        NEAR=near,
+        chunks,
+        CHUNK=chunk,
         STRETCH=STRETCH,
         TEMPERATURE=temperature is not None,
-        num_warps=8,
+        num_warps=4,
     )
-    logprobs = memory(count, k, dtype=torch.float32)
-    ids = memory(count, k, dtype=torch.int64)
-    _merge_kernel[(count,)](
-        keys,
+    logprobs, ids = memory(count, k), memory(count, k, dtype=torch.int64)
+    _choose_kernel[(count,)](
+        logits,
+        temperature,
+        maxima,
         sums,
         logprobs,
         ids,
+        size,
+        chunks,
+        stretches,
         k,
-        S=stretches,
         K=block,
+        CHUNK=chunk,
+        BLOCK_C=max(block, next_power_of_2(chunks)),
         BLOCK_S=next_power_of_2(stretches),
-        BLOCK=next_power_of_2(stretches * block),
-        num_warps=4,
+        TEMPERATURE=temperature is not None,
+        num_warps=8,
     )
     return logprobs, ids, None

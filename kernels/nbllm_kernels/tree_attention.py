@@ -7,8 +7,8 @@ Bound by reading the cache. The W beams of a group and the H / K query heads tha
 head are the rows of one tile, so that the keys of a group are read once for all its beams. Of the
 generated tokens only those with a living descendant are read: a list of them comes with a bit for
 each beam, and soon holds little more than one token a step, since beams share most of their history.
-Prompt and list are cut into items by a work list, as in decode_attention.py; lengths are only read on
-the device.
+The prompt's pages, then the list, are shared out evenly among some programs; whoever ends last merges
+their partial sums. Lengths are only read on the device.
 
 The cache of all layers is kv [P, layers, 2, K, page_size, D], addressed by base and strides.
 """
@@ -30,18 +30,15 @@ from ._triton import (
 )
 from .decode_attention import capped
 from .qkv_rope import check_cache
-from .work_list import WorkList, decode_work
 
 MAX_WIDTH = 64
 """Beams of a group: a bit each of an integer."""
 PROGRAMS = 4
 """Programs for each multiprocessor, if there is as much to do."""
+SPLITS = 32
+"""Programs that share a tile at the most."""
 LEAST = 2
-"""Pages in an item at the least: fewer are read in less time than merged."""
-COLUMNS = 512
-"""Elements that the merge of a tile takes at a time."""
-SPLITS = 8
-"""Partial sums that it reads at a time."""
+"""Pages for a program at the least: fewer are read in less time than merged."""
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -146,8 +143,7 @@ def _tree_kernel(
     tokens_ptr,
     seen_ptr,
     counts_ptr,
-    starts_ptr,
-    items_ptr,
+    lens_ptr,
     arrivals_ptr,
     out_ptr,
     part_ptr,
@@ -174,17 +170,23 @@ def _tree_kernel(
     WINDOW: tl.constexpr,
     CAP: tl.constexpr,
     STAGES: tl.constexpr,
-    COLUMNS: tl.constexpr,
+    LEAST: tl.constexpr,
     SPLITS: tl.constexpr,
+    BLOCK_S: tl.constexpr,
 ):
     # a tile: M of the W * GROUP queries that share a key-value head
-    item, tile = tl.program_id(0) // (K * TILES), tl.program_id(0) % (K * TILES)
-    group = tl.load(items_ptr + item * 4).to(tl.int64)
-    start, stop = tl.load(items_ptr + item * 4 + 1), tl.load(items_ptr + item * 4 + 2)
-    parts = tl.load(items_ptr + item * 4 + 3)
-    if group < 0:
-        return
+    split, tile = tl.program_id(0), tl.program_id(1)
+    group = tl.program_id(2).to(tl.int64)
     head, first = tile // TILES, tile % TILES * M
+    length = tl.load(lens_ptr + group).to(tl.int32)
+    num_pages = (length + PAGE - 1) // PAGE
+    size = tl.maximum((num_pages + SPLITS - 1) // SPLITS, LEAST)
+    # somebody has to write the output of a group without anything to do
+    parts = tl.maximum((num_pages + size - 1) // size, 1)
+    if split >= parts:
+        return
+    start = split * size * PAGE
+    stop = tl.minimum(start + size * PAGE, length)
     prompt = tl.load(prompt_lens_ptr + group).to(tl.int32)
     filled = (prompt + PAGE - 1) // PAGE * PAGE
     count = tl.load(counts_ptr + group).to(tl.int32)
@@ -239,7 +241,8 @@ def _tree_kernel(
     if parts == 1:
         tl.store(out_ptr + q_at[:, None] + d[None, :], acc.to(out_ptr.dtype.element_ty), in_q)
         return
-    part = (item.to(tl.int64) * (K * TILES) + tile) * M + m
+    tile_row = (group * (K * TILES) + tile) * SPLITS * M
+    part = tile_row + split * M + m
     tl.store(part_ptr + part[:, None] * D + d[None, :], acc, in_head[None, :])
     tl.store(lse_ptr + part, tl.where(total > 0.0, top + tl.log2(some), float("-inf")))
     # every thread has written before one of them says so
@@ -247,53 +250,26 @@ def _tree_kernel(
     arrival_ptr = arrivals_ptr + group * (K * TILES) + tile
     if tl.atomic_add(arrival_ptr, 1, sem="acq_rel") == parts - 1:
         tl.store(arrival_ptr, 0)
-        part_row = (tl.load(starts_ptr + group).to(tl.int64) * (K * TILES) + tile) * M
-        stride = K * TILES * M
-        for column in range(0, M * D, COLUMNS):
-            c = column + tl.arange(0, COLUMNS)
-            y = _sum_parts(part_ptr, lse_ptr, part_row, parts, stride, c, M, D, SPLITS, COLUMNS)
-            of = first + c // D
-            to = ((group * W + of // GROUP) * K + head) * (GROUP * D) + of % GROUP * D + c % D
-            tl.store(out_ptr + to, y.to(out_ptr.dtype.element_ty), (c < M * D) & (of < W * GROUP))
-
-
-@jit
-def _sum_parts(
-    part_ptr,
-    lse_ptr,
-    row,
-    parts,
-    stride,
-    c,
-    M: tl.constexpr,
-    D: tl.constexpr,
-    SPLITS: tl.constexpr,
-    COLUMNS: tl.constexpr,
-):
-    """Elements c of a tile [M * D], from the items of its group, whose sums lie `stride` rows apart."""
-    top = tl.full([COLUMNS], -1e30, tl.float32)
-    total, acc = tl.zeros([COLUMNS], tl.float32), tl.zeros([COLUMNS], tl.float32)
-    for at in range(0, parts, SPLITS):
-        split = at + tl.arange(0, SPLITS)
-        rows = (row + split * stride)[:, None]
-        mask = (split < parts)[:, None] & (c < M * D)[None, :]
         # not from a cache that other multiprocessors do not write to
-        lse_at = lse_ptr + rows + (c // D)[None, :]
-        lse = tl.load(lse_at, mask, other=float("-inf"), cache_modifier=".cg")
-        sums = tl.load(part_ptr + rows * D + c[None, :], mask, other=0.0, cache_modifier=".cg")
-        higher = tl.maximum(top, tl.max(lse, 0))
-        weight, rescale = tl.exp2(lse - higher[None, :]), tl.exp2(top - higher)
-        total = total * rescale + tl.sum(weight, 0)
-        acc = acc * rescale + tl.sum(sums * weight, 0)
-        top = higher
-    return acc / tl.where(total > 0.0, total, 1.0)
+        every, rows = tl.arange(0, BLOCK_S), tile_row + m
+        lse_at = lse_ptr + rows[None, :] + every[:, None] * M
+        lse = tl.load(lse_at, (every < parts)[:, None], other=float("-inf"), cache_modifier=".cg")
+        highest = tl.max(lse, 0)
+        total = tl.sum(tl.exp2(lse - highest[None, :]), 0)
+        y = tl.zeros([M, BLOCK_D], tl.float32)
+        for i in tl.range(0, parts, loop_unroll_factor=4):  # pyright: ignore
+            row = rows + i * M
+            weight = tl.exp2(tl.load(lse_ptr + row, cache_modifier=".cg") - highest) / total
+            sums_at = part_ptr + row[:, None] * D + d[None, :]
+            sums = tl.load(sums_at, in_head[None, :], other=0.0, cache_modifier=".cg")
+            y += weight[:, None] * sums
+        tl.store(out_ptr + q_at[:, None] + d[None, :], y.to(out_ptr.dtype.element_ty), in_q)
 
 
-def work_for_tree(tree: Tree, kv: Tensor, num_heads: int) -> WorkList:
-    """The work list that all layers share in a step."""
-    shared = kv.shape[3] * _tiles(tree.width, num_heads, kv)[1]
-    target = -(-multiprocessors(kv) * PROGRAMS // shared)
-    return decode_work(tree.lens, kv.shape[4], shared, target, 0, LEAST)
+def arrivals_for(tree: Tree, kv: Tensor, num_heads: int) -> Tensor:
+    """Zeros that layers share in a step, and leave behind: [G, tiles] int32."""
+    tiles = kv.shape[3] * _tiles(tree.width, num_heads, kv)[1]
+    return torch.zeros(len(tree.lens), tiles, dtype=torch.int32, device=kv.device)
 
 
 def tree_attention(
@@ -303,7 +279,7 @@ def tree_attention(
     tree: Tree,
     scale: float,
     *,
-    work: WorkList | None = None,
+    arrivals: Tensor | None = None,
     window: int = 0,
     softcap: float = 0.0,
     out: Tensor | None = None,
@@ -311,8 +287,8 @@ def tree_attention(
     """One new token a beam, already in the cache and in the tree. q [G * W, H, D] -> [G * W, H, D].
 
     window: the newest positions that are seen, the token's own included, 0: all; softcap 0: none.
-    work: `work_for_tree` of the same lengths. At most MAX_WIDTH beams a group. A group with nothing
-    to do gives zeros.
+    arrivals: `arrivals_for` the same. At most MAX_WIDTH beams a group. A group with nothing to do
+    gives zeros.
     """
     if tree.width > MAX_WIDTH:
         raise ValueError(f"tree_attention: {tree.width} beams; there may be {MAX_WIDTH} at most")
@@ -325,13 +301,14 @@ def tree_attention(
     check_cache("tree_attention", kv)
     if not batch:
         return y
-    work = work or work_for_tree(tree, kv, heads)
-    m, count = _tiles(tree.width, heads, kv)
-    rows = work.capacity * num_kv_heads * count * m
+    m, tiles = _tiles(tree.width, heads, kv)
+    groups = len(tree.lens)
+    splits = min(SPLITS, -(-multiprocessors(kv) * PROGRAMS // (groups * num_kv_heads * tiles)))
+    rows = groups * num_kv_heads * tiles * splits * m
     parts = torch.empty(rows, dim, dtype=torch.float32, device=q.device)
     lse = torch.empty(rows, dtype=torch.float32, device=q.device)
     block_d = max(16, next_power_of_2(dim))
-    _tree_kernel[(work.capacity * num_kv_heads * count,)](
+    _tree_kernel[(splits, num_kv_heads * tiles, groups)](
         q,
         kv,
         tree.pages,
@@ -340,9 +317,8 @@ def tree_attention(
         tree.tokens,
         tree.seen,
         tree.counts,
-        work.starts,
-        work.items,
-        work.arrivals,
+        tree.lens,
+        arrivals_for(tree, kv, heads) if arrivals is None else arrivals,
         y,
         parts,
         lse,
@@ -362,14 +338,15 @@ def tree_attention(
         D=dim,
         PAGE=size,
         M=m,
-        TILES=count,
+        TILES=tiles,
         BLOCK_N=min(size, 64 if kv.element_size() <= 2 and block_d < 256 else 32),
         BLOCK_D=block_d,
         WINDOW=window > 0,
         CAP=softcap > 0,
         STAGES=2,
-        COLUMNS=COLUMNS,
-        SPLITS=SPLITS,
+        LEAST=LEAST,
+        SPLITS=splits,
+        BLOCK_S=next_power_of_2(splits),
         num_warps=4,
     )
     return y

@@ -14,7 +14,7 @@ from torch import Tensor
 from nbllm_kernels.decode_attention import decode_attention, work_for_decode
 from nbllm_kernels.prefill_attention import prefill_attention, work_for_prefill
 from nbllm_kernels.qkv_rope import qkv_rope
-from nbllm_kernels.tree_attention import MAX_WIDTH, Tree, tree_attention, work_for_tree
+from nbllm_kernels.tree_attention import MAX_WIDTH, Tree, arrivals_for, tree_attention
 
 from .batch import PAGE_SIZE, Batch, Packed
 
@@ -88,5 +88,5 @@ def tree_of(batch: Batch) -> Tree | None:
 def attend_tree(q: Tensor, batch: Batch, tree: Tree, layer: int, scale: float) -> Tensor:
     """One token each of the beams of every group: q [T, H, D] -> [T, H, D]."""
     heads = q.shape[1]
-    work = batch.once("tree work", lambda: work_for_tree(tree, batch.kv, heads))
-    return tree_attention(q, batch.kv, layer, tree, scale, work=work)
+    arrivals = batch.once("arrivals", lambda: arrivals_for(tree, batch.kv, heads))
+    return tree_attention(q, batch.kv, layer, tree, scale, arrivals=arrivals)

@@ -104,9 +104,8 @@ def test_what_a_cpu_finds(on_cpu, llm, name):
     assert isinstance(wave, CapturedWave)
     assert wave.words is None  # nothing of the device is kept
     for job, other in zip(jobs, want, strict=True):
-        mine = job.output().trace_frame()
-        assert len(mine) == len(other.trace_frame())
-        assert mine.state.tolist() == other.trace_frame().state.tolist()
+        mine, theirs = (o.trace_frame().groupby("step").state for o in (job.output(), other))
+        assert mine.value_counts().to_dict() == theirs.value_counts().to_dict()
     assert free(llm)
 
 
