@@ -37,8 +37,9 @@ PROGRAMS = 4
 """Programs for each multiprocessor, if there is as much to do."""
 SPLITS = 32
 """Programs that share a tile at the most."""
-LEAST = 2
+LEAST = 4
 """Pages for a program at the least: fewer are read in less time than merged."""
+STAGES, WARPS = 3, 4
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -343,11 +344,11 @@ def tree_attention(
         BLOCK_D=block_d,
         WINDOW=window > 0,
         CAP=softcap > 0,
-        STAGES=2,
+        STAGES=STAGES if kv.element_size() <= 2 else 2,
         LEAST=LEAST,
         SPLITS=splits,
         BLOCK_S=next_power_of_2(splits),
-        num_warps=4,
+        num_warps=WARPS,
     )
     return y
 
