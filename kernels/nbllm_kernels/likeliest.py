@@ -13,7 +13,7 @@ then of the elements of those chunks.
 
 # in a kernel, types are Triton's business
 # pyright: reportOperatorIssue=false, reportAttributeAccessIssue=false
-# pyright: reportArgumentType=false, reportGeneralTypeIssues=false
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false, reportIndexIssue=false
 
 from __future__ import annotations
 

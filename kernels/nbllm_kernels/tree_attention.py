@@ -13,6 +13,9 @@ their partial sums. Lengths are only read on the device.
 The cache of all layers is kv [P, layers, 2, K, page_size, D], addressed by base and strides.
 """
 
+# in a kernel, types are Triton's business
+# pyright: reportCallIssue=false, reportArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -37,9 +40,10 @@ PROGRAMS = 4
 """Programs for each multiprocessor, if there is as much to do."""
 SPLITS = 32
 """Programs that share a tile at the most."""
-LEAST = 4
+LEAST = 2
 """Pages for a program at the least: fewer are read in less time than merged."""
-STAGES, WARPS = 3, 4
+STAGES, WARPS = 2, 4
+"""Of a program: blocks under way, and warps."""
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -344,7 +348,7 @@ def tree_attention(
         BLOCK_D=block_d,
         WINDOW=window > 0,
         CAP=softcap > 0,
-        STAGES=STAGES if kv.element_size() <= 2 else 2,
+        STAGES=STAGES,
         LEAST=LEAST,
         SPLITS=splits,
         BLOCK_S=next_power_of_2(splits),

@@ -54,7 +54,8 @@ def offers(shape: BeamShape, step: int, ties: bool) -> tuple[torch.Tensor, torch
     x = torch.randn(rows, VOCAB, generator=torch.Generator().manual_seed(step))
     x = (x.round() if ties else x) - 8.0
     values, tokens = x.sort(dim=-1, descending=True, stable=True)
-    return tuple(a[:, : shape.candidates].contiguous().to(DEVICE) for a in (tokens, values))
+    first = slice(shape.candidates)
+    return tokens[:, first].contiguous().to(DEVICE), values[:, first].contiguous().to(DEVICE)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -104,9 +105,8 @@ def test_the_lists_are_those_of_the_ancestors():
         parents = state.parents[step].cpu().long() // shape.candidates
         history = table.gather(1, parents[:, :, None].expand_as(table))
         table = torch.cat((history, torch.arange(6).repeat(2, 1)[:, :, None]), 2)
-        want = Tree.of_ancestors(
-            *(x.cpu() for x in (state.pages, state.prompt_lens, state.own)), table, PAGE
-        )
+        pages, lens, own = (x.cpu() for x in (state.pages, state.prompt_lens, state.own))
+        want = Tree.of_ancestors(pages, lens, own, table, PAGE)
         assert torch.equal(state.counts.cpu(), want.counts)
         for g, count in enumerate(want.counts.tolist()):
             assert torch.equal(state.seen_tokens[g, :count].cpu(), want.tokens[g, :count])

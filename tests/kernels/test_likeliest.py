@@ -37,8 +37,8 @@ def check(x, k, temperature=None):
     assert ranks is None
 
 
-@pytest.mark.parametrize("k", [1, 2, 10, 63, MAX_K, MAX_K + 1])
-@pytest.mark.parametrize("size", [150, STRETCH, 2 * STRETCH + 1000])
+@pytest.mark.parametrize("k", [1, 10, MAX_K, MAX_K + 1])
+@pytest.mark.parametrize("size", [150, STRETCH + 1000])
 def test_the_kernel(k, size):
     check(randn(3, size), k)
 
@@ -86,6 +86,7 @@ def test_masked_tokens_are_never_there_and_keep_their_share():
     assert torch.equal(values, want)
     assert (values[:4, 10:] == -torch.inf).all()
     assert (values[4] == -torch.inf).all()
+    assert ranks is not None
     for row in range(4):
         for j in range(10):
             assert ranks[row, j] == (x[row] >= x[row, ids[row, j]]).sum()
