@@ -21,7 +21,7 @@ from .sampling_params import BeamSearchParams
 class Step:
     """One step of searches that step together: G searches, W beams, C candidates each."""
 
-    groups: np.ndarray  # [G] which searches these are
+    groups: np.ndarray  # [G] which searches these are, ascending
     tokens: np.ndarray  # [G, W, C] int32, each beam's likeliest first
     logprobs: np.ndarray  # [G, W, C] float32; -inf: no candidate
     ranks: np.ndarray | None  # [G, W, C] among all tokens; None: 1 … C
@@ -65,9 +65,13 @@ class History:
     ):
         self.prompt_ids, self.params, self.eos_ids = prompt_ids, params, eos_ids
         self.aborted, self.decode, self.spell = aborted, decode, spell
-        self._steps = [
-            (s, np.flatnonzero(s.groups == index)[0]) for s in steps if index in s.groups
-        ]
+        self._wave, self._index = steps, index
+
+    @cached_property
+    def _steps(self) -> list[tuple[Step, int]]:
+        """The steps that this search was part of, and its place in each."""
+        at = [(s, int(np.searchsorted(s.groups, self._index))) for s in self._wave]
+        return [(s, i) for s, i in at if i < len(s.groups) and s.groups[i] == self._index]
 
     @property
     def num_steps(self) -> int:

@@ -66,14 +66,8 @@ def trace_frame(history: History) -> pd.DataFrame:
     cumulative_logprob, score, state: "live" (it lived on), "pruned", "finished" (it completed a
     sequence) or "returned" (it is the last token of a sequence in the result).
     """
-    parts = list(_trace_steps(history))
-    frame = pd.DataFrame(
-        {name: np.concatenate([p[name] for p in parts]) for name in parts[0]} if parts else {},
-        columns=TRACE_COLUMNS,
-    )
-    texts = {token: history.spell(token) for token in set(frame["token_id"])}
-    frame["token"] = [texts[token] for token in frame["token_id"]]
-    return frame
+    columns = _trace(history) if history.num_steps else {}
+    return pd.DataFrame(columns, columns=TRACE_COLUMNS)
 
 
 TRACE_COLUMNS = [
@@ -89,28 +83,37 @@ TRACE_COLUMNS = [
 ]
 
 
-def _trace_steps(history: History) -> Iterator[dict[str, np.ndarray]]:
-    returned = {(h.step, h.beam, h.rank) for h in history.hypotheses}
-    for i in range(history.num_steps):
-        logprobs, totals = history.logprobs[i].ravel(), history.totals[i].ravel()
-        width = history.logprobs.shape[2]
-        states = np.full(len(totals), "pruned", object)
-        states[history.kept[i][history.scores[i + 1] > -np.inf]] = "live"
-        states[history.completed[i].ravel()] = "finished"
-        states[[b * width + r for step, b, r in returned if step == i + 1]] = "returned"
-        order = np.argsort(-totals, kind="stable")
-        order = order[totals[order] > -np.inf]
-        penalty = (i + 1) ** history.params.length_penalty
-        yield {
-            "step": np.full(len(order), i + 1),
-            "rank": np.arange(1, len(order) + 1),
-            "parent": order // width,
-            "token_id": history.tokens[i].ravel()[order].astype(np.int64),
-            "logprob": logprobs[order].astype(np.float64),
-            "cumulative_logprob": totals[order].astype(np.float64),
-            "score": totals[order].astype(np.float64) / penalty,
-            "state": states[order],
-        }
+STATES = np.array(["pruned", "live", "finished", "returned"], object)
+
+
+def _trace(history: History) -> dict[str, np.ndarray]:
+    steps, _, each = history.tokens.shape
+    totals = history.totals.reshape(steps, -1)
+    state = np.zeros(totals.shape, np.int8)
+    of_step, beam = np.nonzero(history.scores[1:] > -np.inf)
+    state[of_step, history.kept[of_step, beam]] = 1
+    state[history.completed.reshape(state.shape)] = 2
+    for h in history.hypotheses:
+        if h.step:
+            state[h.step - 1, h.beam * each + h.rank] = 3
+    order = np.argsort(-totals, axis=1, kind="stable")
+    # what is no candidate comes last
+    step, rank = np.nonzero(np.take_along_axis(totals, order, 1) > -np.inf)
+    at = step, order[step, rank]
+    ids, which = np.unique(history.tokens.reshape(steps, -1)[at], return_inverse=True)
+    texts = np.array([history.spell(token) for token in ids.tolist()], object)
+    cumulative = totals[at].astype(np.float64)
+    return {
+        "step": step + 1,
+        "rank": rank + 1,
+        "parent": at[1] // each,
+        "token_id": ids.astype(np.int64)[which],
+        "token": texts[which],
+        "logprob": history.logprobs.reshape(steps, -1)[at].astype(np.float64),
+        "cumulative_logprob": cumulative,
+        "score": cumulative / (step + 1.0) ** history.params.length_penalty,
+        "state": STATES[state[at]],
+    }
 
 
 def _completions(outputs: list[RequestOutput]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from nbllm.engine import (
     beam_select,
     beam_stops,
     columns,
+    cuda_beams,
     cuda_runner,
     device_rows,
     draws,
@@ -37,7 +38,7 @@ MODULES = (
     *(engine_module, scheduler, pages, rows, request, runner, logits, sampler, stats, stops),
     *(masks, matcher),
     *(cuda_runner, device_rows, graphs, columns, draws, needs, uniform_runner),
-    *(beam, beam_select, beam_stops, search, waves),
+    *(beam, beam_select, beam_stops, cuda_beams, search, waves),
     *(host_copy, kv_memory, sleep, weights),
 )
 FILES = {m.__file__ for m in MODULES}

@@ -7,12 +7,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from nbllm_kernels.beam_steps import BeamShape, beam_inputs, beam_select, beam_select_ref
 from nbllm_kernels.decode_attention import (
     decode_attention,
     decode_attention_ref,
     work_for_decode,
 )
 from nbllm_kernels.experts import experts, experts_ref
+from nbllm_kernels.likeliest import likeliest, likeliest_ref
 from nbllm_kernels.prefill_attention import (
     prefill_attention,
     prefill_attention_ref,
@@ -28,6 +30,12 @@ from nbllm_kernels.sample import sample, sample_ref
 from nbllm_kernels.silu_mul import silu_mul, silu_mul_ref
 from nbllm_kernels.skinny_linear import Norm, fits, skinny_linear, skinny_linear_ref, takes_norm
 from nbllm_kernels.top_logprobs import top_logprobs, top_logprobs_ref
+from nbllm_kernels.tree_attention import (
+    Tree,
+    arrivals_for,
+    tree_attention,
+    tree_attention_ref,
+)
 
 BF16 = torch.bfloat16
 L2 = 120 << 20
@@ -344,6 +352,92 @@ def steps() -> Iterator[Case]:
         yield Case(f"advance, {count} rows", [call], count * 90, right)
 
 
+def trees() -> Iterator[Case]:
+    """Beams that forked at a third of their steps, after a prompt."""
+    shapes = [
+        ("opt-125m", 1, 5, 128, 32),
+        ("opt-125m", 16, 8, 128, 32),
+        ("Qwen3-0.6B", 1, 5, 128, 32),
+        ("Qwen3-0.6B", 16, 8, 128, 32),
+        ("Qwen3-0.6B", 16, 8, 2048, 128),
+        ("Llama-3-8B", 1, 5, 128, 32),
+        ("Llama-3-8B", 1, 5, 8192, 32),
+        ("Llama-3-8B", 16, 8, 128, 32),
+        ("Llama-3-8B", 4, 64, 128, 32),
+    ]
+    for model, groups, width, prompt, steps in shapes:
+        heads, kv_heads, dim = MODELS[model]
+        beam = torch.arange(width, device="cuda").expand(groups, width)
+        table = beam[:, :, None].clone()
+        for _ in range(steps - 1):
+            fork = torch.rand(groups, width, device="cuda") < 0.3
+            parent = torch.where(fork, torch.randint_like(beam, width), beam)
+            history = table.gather(1, parent[:, :, None].expand_as(table))
+            table = torch.cat((history, beam[:, :, None]), 2)
+        count, token = groups * prompt, kv_heads * dim * 2 * 2
+        layers = len(copies((count + groups * (steps + 2 * width)) * token))
+        kv, pages = cache([prompt] * groups + [steps * width] * groups, kv_heads, dim, layers)
+        lens = torch.full((groups,), prompt, device="cuda")
+        tree = Tree.of_ancestors(pages[:groups], lens, pages[groups:], table, 64)
+        work = (count + int(tree.counts.sum())) * token
+        q, arrivals = randn(groups * width, heads, dim), arrivals_for(tree, kv, heads)
+        calls = [
+            partial(tree_attention, q, kv, i, tree, dim**-0.5, arrivals=arrivals)
+            for i in range(layers)
+        ]
+
+        def right(call=calls[0], q=q, kv=kv, tree=tree):
+            return close(call(), tree_attention_ref(q, kv, 0, tree, q.shape[-1] ** -0.5))
+
+        name = f"{model}, {groups} x {width} beams, prompt {prompt}, step {steps}"
+        yield Case(name, calls, work, right)
+
+
+def candidates() -> Iterator[Case]:
+    for rows, vocabulary in ((5, 50272), (5, 151936), (128, 50272), (128, 151936)):
+        logits, k = zipf(rows, vocabulary), 10 if rows == 5 else 16
+
+        def right(logits=logits, k=k):
+            return torch.equal(likeliest(logits, k)[1], likeliest_ref(logits, k)[1])
+
+        call = partial(likeliest, logits, k)
+        yield Case(f"{k} of {rows} x {vocabulary}", [call], logits.nbytes, right)
+
+
+def beams() -> Iterator[Case]:
+    for groups, width in ((1, 5), (16, 8), (4, 64)):
+        shape = BeamShape(
+            groups=groups,
+            width=width,
+            candidates=2 * width,
+            steps=1024,
+            prompt_pages=64,
+            vocab=151936,
+            records=32,
+            page_size=64,
+        )
+        words = torch.zeros(shape.num_words, dtype=torch.int32, device="cuda")
+        state = shape.state(words)
+        state.limit.fill_(1 << 30)
+        state.counts.fill_(width)
+        state.seen_tokens[:, :width] = torch.arange(width, device="cuda")
+        state.seen[:, :width] = 1 << torch.arange(width, device="cuda")
+        values, tokens = randn(groups * width, 999, dtype=torch.float32).topk(2 * width)
+        before = words.clone()
+
+        def right(shape=shape, before=before, offered=(tokens, values)):
+            mine, want = before.clone(), before.clone()
+            beam_select(shape.state(mine), *offered)
+            beam_select_ref(shape.state(want), *offered)
+            return torch.equal(mine, want)
+
+        work = groups * width * width * 2 * 20
+        call = partial(beam_select, state, tokens, values)
+        yield Case(f"select, {groups} x {width} beams", [call], work, right)
+        call = partial(beam_inputs, state, 64)
+        yield Case(f"inputs, {groups} x {width} beams", [call], groups * width * 40, right)
+
+
 CASES = {
     "rms_norm": norms,
     "silu_mul": gates,
@@ -356,4 +450,7 @@ CASES = {
     "top_logprobs": tops,
     "process_logits": processing,
     "row_steps": steps,
+    "tree_attention": trees,
+    "likeliest": candidates,
+    "beam_steps": beams,
 }

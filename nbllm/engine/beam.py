@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,13 +21,15 @@ from torch import Tensor
 
 from nbllm.beams import Step
 from nbllm.models.batch import PAGE_SIZE, Batch, Beams
-from nbllm.models.interface import TextGenerationModel
 
 from .beam_select import Candidates, Choice, Rules, candidates, choose
 from .beam_stops import StopStrings
 from .masks import Masks
 from .request import Request
 from .search import Constraint, Search
+
+if TYPE_CHECKING:
+    from .runner import Runner
 
 Constraints = list[list[Constraint | None]]
 
@@ -91,12 +94,12 @@ class Wave:
 
     def __init__(self, requests: list[Request], vocab: int, device: torch.device):
         self.requests, self.steps, self.vocab = requests, list[Step](), vocab
-        first = _search(requests[0])
+        first = search_of(requests[0])
         self.rules = Rules.of(first.params, first.eos_ids, vocab, device)
         self.stops = StopStrings(first.params, first.tokenizer) if first.params.stop else None
         self.state = self._first(device)
         for i, request in enumerate(requests):
-            search = _search(request)
+            search = search_of(request)
             search.wave, search.index = self, i
 
     @property
@@ -109,12 +112,24 @@ class Wave:
         """The requests whose searches have come to their end."""
         return [self.requests[i] for i in self.state.groups[self.state.done]]
 
+    @property
+    def num_steps(self) -> int:
+        """Steps done."""
+        return self.state.step
+
+    def release(self) -> None:
+        """Let go of the device; nothing here outlives its requests."""
+
     @torch.inference_mode()
-    def step(self, model: TextGenerationModel, kv: Tensor, masks: Masks) -> int:
-        """Run the live beams' newest tokens and choose the next; how many beams there were."""
+    def step(self, runner: Runner, most: int) -> int:
+        """Run the live beams' newest tokens and choose the next; how many beams there were.
+
+        That is one step, whatever `most` allows: the host has to see it before the next.
+        """
         state = self._present()
         if not len(state.groups):
             return 0
+        model, kv, masks = runner.model, runner.kv, runner.masks
         allowed = _allowed(state.constraints, self.vocab, masks)
         logits = model.compute_logits(model.forward(state.batch(kv))).float()
         found = candidates(logits, state.scores, self.rules, allowed and allowed().to(kv.device))
@@ -146,7 +161,7 @@ class Wave:
         found.ends = found.ends | stops.to(found.ends.device)
 
     def _first(self, device: torch.device) -> State:
-        searches = [_search(r) for r in self.requests]
+        searches = [search_of(r) for r in self.requests]
         count, width = len(searches), self.rules.width
         scores = torch.full((count, width), -torch.inf, dtype=self.rules.dtype)
         # one beam in each group of beams; the others come to life with the first step
@@ -176,7 +191,8 @@ class Wave:
         return replace(state, **moved)
 
 
-def _search(request: Request) -> Search:
+def search_of(request: Request) -> Search:
+    """The search that a request is."""
     assert request.search is not None
     return request.search
 

@@ -38,7 +38,7 @@ class _Searching:
     def num_steps(self) -> int:
         """Steps that its wave has done."""
         wave = self.search.wave
-        return wave.state.step if wave else 0
+        return wave.num_steps if wave else 0
 
     def check(self) -> _Searching:
         """Itself; raises what ended the search, if that was an error."""
@@ -75,7 +75,7 @@ class _Searching:
             search.params,
             search.eos_ids,
             # a step that was interrupted may have left a record and not happened
-            wave.steps[: wave.state.step] if wave else [],
+            wave.steps[: wave.num_steps] if wave else [],
             search.index,
             aborted=self.request.finish_reason in (None, "abort"),
             decode=partial(tokenizer.decode, skip_special_tokens=search.params.skip_special_tokens),

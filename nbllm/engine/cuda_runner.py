@@ -26,9 +26,11 @@ from torch import Tensor, nn
 
 from nbllm.models.batch import PAGE_SIZE, Batch, Packed
 from nbllm.models.config import ModelConfig
+from nbllm_kernels.beam_steps import BeamShape
 from nbllm_kernels.row_steps import step_inputs
 
 from .columns import Column, Ring, find, stacked
+from .cuda_beams import CapturedWave, Seat, captures
 from .device_rows import DeviceRows
 from .draws import Draws, Needs, allowed_of, packed
 from .graphs import Graphs, size_of
@@ -37,7 +39,7 @@ from .needs import GRAMMAR, HOST, stops_of
 from .pages import pages_for
 from .request import Request
 from .rows import NO_TOKEN, Rows
-from .runner import Runner
+from .runner import AnyWave, Runner
 from .sampler import Sampler, Samples
 from .scheduler import BURSTS, Plan
 
@@ -88,6 +90,7 @@ class CudaRunner(Runner):
         self._hidden: Tensor | None = None  # [most, N]
         self._drawn = self._idle.clone()  # the rows of these
         self._uniform: Tensor | None = None
+        self._seats: dict[BeamShape, Seat] = {}
         self._launched: deque[Column] = deque()
         self._begun: Begun | None = None
         self._latest: tuple[object, Needs] = None, Needs()  # those of rows that are known
@@ -111,13 +114,25 @@ class CudaRunner(Runner):
         self._whole = True
         return found if found.tokens.size or found.scores else None
 
+    def wave(self, requests: list[Request]) -> AnyWave:
+        """As `Runner.wave`: in captured steps, where nothing is needed from the host between two."""
+        if captures(requests):
+            return CapturedWave(requests, self)
+        return super().wave(requests)
+
+    def seat(self, shape: BeamShape) -> Seat:
+        """What captured steps of this shape work on."""
+        if shape not in self._seats:
+            self._seats[shape] = Seat(shape, self.device)
+        return self._seats[shape]
+
     def close(self) -> None:
         """Let go of every tensor, graph and thread. Closing twice is no error."""
         with suppress(RuntimeError):  # a device that has failed holds nothing back either
             self.rest()
         for name in ("on_device", "draws", "_idle", "_ring", "_words", "_idle_words"):
             vars(self).pop(name, None)
-        for name in ("_hidden", "_drawn"):
+        for name in ("_hidden", "_drawn", "_uniform"):
             vars(self).pop(name, None)
         super().close()
 
@@ -128,6 +143,7 @@ class CudaRunner(Runner):
         if self.on_gpu:
             torch.cuda.synchronize(self.device)
         self.graphs.close()
+        self._seats.clear()
 
     def _begin(self) -> None:
         """Order this run after the last one, and start over if that was interrupted."""
@@ -138,6 +154,10 @@ class CudaRunner(Runner):
                 torch.cuda.synchronize(self.device)
             self.on_device.forget()
         self._whole = False
+        self.follow_stream()
+
+    def follow_stream(self) -> None:
+        """Order what is launched from now on after what has been."""
         if self.on_gpu:
             stream = torch.cuda.current_stream(self.device)
             if self._stream is not None and self._stream != stream:
@@ -382,8 +402,8 @@ class CudaRunner(Runner):
     def _prompts(self, plan: Plan) -> Finish:
         requests = plan.completing
         index = np.array([r.row for r in requests], np.int64)
-        if _Short.fits(plan):
-            return self._short_prompts(plan, index)
+        if _Short.fits(plan) and (finish := self._short_prompts(plan, index)):
+            return finish
         batch, rows = self._packed(plan, index)
         hidden = self.model.forward(batch)
         mine, rest = hidden[: len(index)], hidden[len(index) :]
@@ -396,14 +416,20 @@ class CudaRunner(Runner):
         finish = self._draw(index, requests, size)
         return lambda: replace(finish(), scores=self._scores(plan, rest))
 
-    def _short_prompts(self, plan: Plan, index: np.ndarray) -> Finish:
-        """Launching the layers one by one takes longer than they do: repeat a captured step."""
-        short = _Short.of(plan)
+    def _short_prompts(self, plan: Plan, index: np.ndarray) -> Finish | None:
+        """Launching the layers one by one takes longer than they do: repeat a captured step.
+
+        None where there is none: what draws specially has no searches beside it.
+        """
+        short, searches = _Short.of(plan), len(plan.chunks) - len(index)
+        rows = np.array([r.row for r, _, _ in plan.chunks], np.int64)
+        self._follow(rows)
+        needs, size = self.draws.needs(rows), short.chunks
+        together = needs.plain and not self._kind(rows)
+        if searches and not together:
+            return None
         words = torch.from_numpy(short.words(plan, self.on_device.idle))
         self._words.copy_(words, non_blocking=True)
-        self._follow(index)
-        needs, size = self.draws.needs(index), short.chunks
-        together = needs.plain and not self._kind(index)
 
         def step(words: Tensor) -> None:
             hidden, rows = self._prompts_of(words, short)
@@ -416,7 +442,9 @@ class CudaRunner(Runner):
         self.graphs.get(key, step, self._words, self._idle_words).replay()
         if not together:
             return self._draw(index, plan.completing, size)
-        column = self._column(index, size, needs)
+        if not len(index):
+            return lambda: Samples.none([])
+        column = self._column(rows, size, needs)
         return lambda: self._read(column, index)
 
     def _prompts_of(self, words: Tensor, short: _Short) -> tuple[Tensor, Tensor]:
@@ -492,6 +520,9 @@ class CudaRunner(Runner):
 class _Short:
     """The size of a captured step of prompts, all of them run to their ends, and its input.
 
+    A search's prompt ends before its last token. What is sampled for it is left in the row that it
+    gives up.
+
     Words: ids, positions, slots, of every token; starts, cached tokens, last tokens, rows, of every
     prompt. Tokens beyond the prompts' go to the null page, and nobody attends to them.
     """
@@ -506,7 +537,8 @@ class _Short:
     def fits(cls, plan: Plan) -> bool:
         """Whether there is such a step for the plan's chunks."""
         return (
-            len(plan.completing) == len(plan.chunks) <= max(CHUNKS)
+            len(plan.chunks) <= max(CHUNKS)
+            and all(stop == len(r.tokens) - (r.search is not None) for r, _, stop in plan.chunks)
             and sum(stop - start for _, start, stop in plan.chunks) <= max(TOKENS)
             and not any(r.scoring for r in plan.completing)
         )

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nbllm.beams import Step
 from nbllm.models.batch import PAGE_SIZE, Batch, Chunk
 from nbllm.models.config import ModelConfig
 from nbllm.models.interface import TextGenerationModel
 
+from .beam import Wave
 from .masks import Mask, Masks
 from .pages import pages_for
 from .request import Request
@@ -38,6 +40,22 @@ def page_shape(config: ModelConfig) -> tuple[int, ...]:
 def page_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
     """Bytes of one page of the KV cache, all layers."""
     return prod(page_shape(config)) * dtype.itemsize
+
+
+class AnyWave(Protocol):
+    """Searches that step together."""
+
+    requests: list[Request]
+    steps: list[Step]  # what became of the candidates; the first num_steps of it count
+
+    @property
+    def num_steps(self) -> int: ...
+    @property
+    def over(self) -> bool: ...
+    @property
+    def done(self) -> list[Request]: ...
+    def step(self, runner: Any, most: int) -> int: ...
+    def release(self) -> None: ...
 
 
 class Runner:
@@ -69,6 +87,10 @@ class Runner:
         samples = self.sampler.sample(logits, index, requests, mask)
         samples.scores = scores
         return samples
+
+    def wave(self, requests: list[Request]) -> AnyWave:
+        """Searches with the same parameters, that from now on step together."""
+        return Wave(requests, self.config.vocab_size, self.kv.device)
 
     def rest(self) -> None:
         """Wait until nothing runs, and forget what knows where the weights and the cache are."""

@@ -233,9 +233,10 @@ class Scheduler:
             self.pages.num_hit += request.num_reused
         self.pages.share(found)
         request.num_prefilled, request.chain = len(found) * PAGE_SIZE, chain
-        request.pages = found + self.pages.take(lacking)
         if request.search:
             request.search.pages = self.pages.take(beams)
+        # these come last: after an interrupt a request that has them goes on with what it has
+        request.pages = found + self.pages.take(lacking)
         self.rows.place(request)
         self.prefilling.append(request)
         return True

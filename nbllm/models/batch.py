@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from nbllm_kernels._triton import use_triton
+from nbllm_kernels.tree_attention import Tree
 
 T = TypeVar("T")
 
@@ -65,6 +66,7 @@ class Batch:
     beams: Beams | None = None  # set: the T = G * W tokens are beams', and nothing else is there
     packed: Packed | None = None  # set: instead of `chunks`, and there is no `max_kv_len`
     side: Tensor | None = None  # [layers, 2, S, K, L, D] set: the B requests' tokens side by side
+    tree: Tree | None = None  # set: the same as `beams`, as a GPU's kernels read it
     shared: dict[Hashable, Any] = field(default_factory=dict)
 
     @property

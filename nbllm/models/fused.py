@@ -14,8 +14,9 @@ from torch import Tensor
 from nbllm_kernels.decode_attention import decode_attention, work_for_decode
 from nbllm_kernels.prefill_attention import prefill_attention, work_for_prefill
 from nbllm_kernels.qkv_rope import qkv_rope
+from nbllm_kernels.tree_attention import MAX_WIDTH, Tree, arrivals_for, tree_attention
 
-from .batch import Batch, Packed
+from .batch import PAGE_SIZE, Batch, Packed
 
 if TYPE_CHECKING:
     from .layers import PagedAttention, RMSNorm
@@ -78,3 +79,23 @@ def _prefill(q: Tensor, batch: Batch, packed: Packed, of: PagedAttention, out: T
     where = q, batch.kv, of.layer, pages, starts, lens, of.scale
     how = {"rows": packed.chunk_rows, "window": window, "softcap": of.softcap}
     return prefill_attention(*where, work=work, out=out, **how)
+
+
+def tree_of(batch: Batch) -> Tree | None:
+    """What the beams of a batch see; None where there are none, or too many of a group."""
+    b = batch.beams
+    if b is None or b.ancestors.shape[1] > MAX_WIDTH:
+        return batch.tree
+    # generated tokens fill their pages in order: every page's first slot names it
+    own = b.slots.flatten(1)[:, ::PAGE_SIZE] // PAGE_SIZE
+    of = b.pages, b.prompt_lens, own, b.ancestors, PAGE_SIZE
+    return batch.once("tree", lambda: Tree.of_ancestors(*of))
+
+
+def attend_tree(q: Tensor, batch: Batch, tree: Tree, of: PagedAttention) -> Tensor:
+    """One token each of the beams of every group: q [T, H, D] -> [T, H, D]."""
+    heads = q.shape[1]
+    arrivals = batch.once("arrivals", lambda: arrivals_for(tree, batch.kv, heads))
+    where = q, batch.kv, of.layer, tree, of.scale
+    how = {"window": of.window, "softcap": of.softcap}
+    return tree_attention(*where, arrivals=arrivals, **how)

@@ -35,13 +35,14 @@ def main() -> None:
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--keep", action="store_true", help="append the figures to results.csv")
     parser.add_argument("--model", default="opt-125m", help="gpu, fields: the shape of which model")
+    parser.add_argument("--only", choices=("beams",), help="gpu: only these cases")
     parser.add_argument("--first", type=int, help="stop after so many figures")
     args = parser.parse_args()
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
     if torch.cuda.is_available():
         machine = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, Triton {triton()}"
     where = (machine, torch.__version__, nbllm.__version__, commit())
-    model = [args.model] if args.name in ("gpu", "fields") else []
+    model = {"gpu": [args.model, args.only], "fields": [args.model]}.get(args.name, [])
     rows = []
     figures = import_module(f"{__package__}.{args.name}").run(*model)
     for case, figure, unit in islice(figures, args.first):

@@ -153,7 +153,7 @@ def _prompts(ids):
     return as_prompts(ids)
 
 
-def run(name: str) -> Iterator[tuple[str, float, str]]:
+def run(name: str, only: str | None = None) -> Iterator[tuple[str, float, str]]:
     with tempfile.TemporaryDirectory() as folder:
         write_folder(name, Path(folder))
         begin = time.perf_counter()
@@ -164,7 +164,7 @@ def run(name: str) -> Iterator[tuple[str, float, str]]:
             begin = time.perf_counter()
             llm.generate([[1, 2, 3]], greedy(1), use_tqdm=False)
             yield f"{name}, first call, one token", time.perf_counter() - begin, "s"
-            for case, figure, unit in cases(llm):
+            for case, figure, unit in beams(llm) if only == "beams" else cases(llm):
                 yield f"{name}, {case}", figure, unit
                 theirs = VLLM.get(case, (None,) * 3)[list(SHAPES).index(name)]
                 if theirs is not None:
@@ -194,9 +194,13 @@ def cases(llm: LLM) -> Iterator[tuple[str, float, str]]:
     yield "256 requests, 100-1024 in and out, T 0.6", total / took, "tokens/s"
     for rows in (1, 256):
         yield f"host, a step of {rows}", statistics.median(host_times(llm, rows)) * 1e6, "µs"
+    yield from beams(llm)
+
+
+def beams(llm: LLM) -> Iterator[tuple[str, float, str]]:
     for width, count in ((5, 1), (8, 16)):
         prompts = [{"prompt_token_ids": p} for p in random_prompts(count, 128, 128, 2)]
         params = BeamSearchParams(beam_width=width, max_tokens=64, ignore_eos=True)
-        took = seconds(llm, lambda p=prompts, q=params: llm.beam_search(p, q), 1)
+        took = seconds(llm, lambda p=prompts, q=params: llm.beam_search(p, q), 3)
         prompts_in_words = "1 prompt" if count == 1 else f"{count} prompts"
         yield f"beams {width} x {prompts_in_words} x 64", took, "s"

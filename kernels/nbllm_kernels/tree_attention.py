@@ -1,0 +1,364 @@
+"""Attention of the beams of a search over their prompt and the tree of what they have said.
+
+softmax(cap(q k^T * scale)) v over the prompt and, of the generated tokens, those that a beam
+descends from;   cap(s) = c tanh(s / c), if given
+
+Bound by reading the cache. The W beams of a group and the H / K query heads that share a key-value
+head are the rows of one tile, so that the keys of a group are read once for all its beams. Of the
+generated tokens only those with a living descendant are read: a list of them comes with a bit for
+each beam, and soon holds little more than one token a step, since beams share most of their history.
+The prompt's pages, then the list, are shared out evenly among some programs; whoever ends last merges
+their partial sums. Lengths are only read on the device.
+
+The cache of all layers is kv [P, layers, 2, K, page_size, D], addressed by base and strides.
+"""
+
+# in a kernel, types are Triton's business
+# pyright: reportCallIssue=false, reportArgumentType=false
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ._triton import (
+    jit,
+    multiprocessors,
+    next_power_of_2,
+    require_contiguous,
+    tl,
+    use_triton,
+)
+from .decode_attention import capped
+from .qkv_rope import check_cache
+
+MAX_WIDTH = 64
+"""Beams of a group: a bit each of an integer."""
+PROGRAMS = 4
+"""Programs for each multiprocessor, if there is as much to do."""
+SPLITS = 32
+"""Programs that share a tile at the most."""
+LEAST = 2
+"""Pages for a program at the least: fewer are read in less time than merged."""
+STAGES, WARPS = 2, 4
+"""Of a program: blocks under way, and warps."""
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class Tree:
+    """What the W beams of each of G groups see. Token s * W + w is what beam w said at step s."""
+
+    pages: Tensor  # [G, M] page tables of the prompts
+    prompt_lens: Tensor  # [G] int32 their tokens
+    own: Tensor  # [G, N] pages of the generated tokens, in the order of their numbers
+    tokens: Tensor  # [G, U] int32 those that some beam descends from, ascending
+    seen: Tensor  # [G, U] bit w: beam w does; int32, int64 from 33 beams on
+    counts: Tensor  # [G] int32 how many of U there are
+    lens: Tensor  # [G] int32 prompt, to the end of its last page, and count; 0: nothing to do
+    width: int  # W
+
+    @classmethod
+    def of_ancestors(
+        cls, pages: Tensor, prompt_lens: Tensor, own: Tensor, ancestors: Tensor, page_size: int
+    ) -> Tree:
+        """ancestors [G, W, S]: the beam of each step that a beam descends from, itself last."""
+        groups, width, steps = ancestors.shape
+        beam = torch.arange(width, device=pages.device)
+        numbers = ancestors + width * torch.arange(steps, device=pages.device)
+        bits = torch.zeros(groups, steps * width, dtype=torch.int64, device=pages.device)
+        # every beam is there once a step, so that adding sets its bit
+        bits.scatter_add_(
+            1, numbers.flatten(1), (1 << beam).repeat_interleave(steps).expand(groups, -1)
+        )
+        dead, tokens = (bits == 0).to(torch.uint8).sort(dim=1, stable=True)
+        counts = steps * width - dead.sum(1)
+        filled = -(-prompt_lens // page_size) * page_size
+        return cls(
+            pages=pages,
+            prompt_lens=prompt_lens.int(),
+            own=own,
+            tokens=tokens.int(),
+            seen=bits.gather(1, tokens).to(seen_dtype(width)),
+            counts=counts.int(),
+            lens=(filled + counts).int(),
+            width=width,
+        )
+
+
+def seen_dtype(width: int) -> torch.dtype:
+    """Of the bits of `width` beams."""
+    return torch.int32 if width <= 32 else torch.int64
+
+
+def tree_attention_ref(
+    q: Tensor,
+    kv: Tensor,
+    layer: int,
+    tree: Tree,
+    scale: float,
+    window: int = 0,
+    softcap: float = 0.0,
+) -> Tensor:
+    """As `tree_attention`, one beam after the other, in float32."""
+    out, size, width = torch.zeros_like(q), kv.shape[4], tree.width
+    for g, length in enumerate(tree.lens.tolist()):
+        if not length:
+            continue
+        prompt, count = int(tree.prompt_lens[g]), int(tree.counts[g])
+        at, said = torch.arange(prompt, device=q.device), tree.tokens[g, :count].long()
+        page = torch.cat((tree.pages[g, at // size], tree.own[g, said // size])).long()
+        offset = torch.cat((at, said)) % size
+        position = torch.cat((at, prompt + said // width))
+        keys, values = kv[page, layer, :, :, offset].float().permute(1, 2, 0, 3)  # [K, L, D]
+        for w in range(width):
+            sees = torch.cat((at >= 0, (tree.seen[g, :count] >> w & 1).bool()))
+            if window:
+                sees &= position > position[-1] - window
+            b, k, v = g * width + w, keys[:, sees], values[:, sees]
+            score = q[b].float().unflatten(0, (len(k), -1)) @ k.mT * scale  # [K, H / K, L]
+            if softcap:
+                score = softcap * (score / softcap).tanh()
+            out[b] = (score.softmax(-1) @ v).flatten(0, 1).to(q.dtype)
+    return out
+
+
+@jit
+def _more(q, k, v, visible, top, total, acc, scale, softcap, CAP: tl.constexpr):
+    """The running softmax with a block of keys more."""
+    score = tl.dot(q, k, input_precision="ieee") * scale
+    if CAP:
+        score = capped(score, softcap)
+    score = tl.where(visible, score * 1.4426950408889634, float("-inf"))
+    higher = tl.maximum(top, tl.max(score, 1))
+    p = tl.exp2(score - higher[:, None])
+    rescale = tl.exp2(top - higher)
+    acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
+    return higher, total * rescale + tl.sum(p, 1), acc
+
+
+@jit(do_not_specialize=["layer", "window"])
+def _tree_kernel(
+    q_ptr,
+    kv_ptr,
+    pages_ptr,
+    prompt_lens_ptr,
+    own_ptr,
+    tokens_ptr,
+    seen_ptr,
+    counts_ptr,
+    lens_ptr,
+    arrivals_ptr,
+    out_ptr,
+    part_ptr,
+    lse_ptr,
+    layer,
+    window,
+    scale,
+    softcap,
+    page_stride,
+    layer_stride,
+    kv_stride,
+    pages_stride,
+    own_stride,
+    list_stride,
+    K: tl.constexpr,
+    W: tl.constexpr,
+    GROUP: tl.constexpr,
+    D: tl.constexpr,
+    PAGE: tl.constexpr,
+    M: tl.constexpr,
+    TILES: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    WINDOW: tl.constexpr,
+    CAP: tl.constexpr,
+    STAGES: tl.constexpr,
+    LEAST: tl.constexpr,
+    SPLITS: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+):
+    # a tile: M of the W * GROUP queries that share a key-value head
+    split, tile = tl.program_id(0), tl.program_id(1)
+    group = tl.program_id(2).to(tl.int64)
+    head, first = tile // TILES, tile % TILES * M
+    length = tl.load(lens_ptr + group).to(tl.int32)
+    num_pages = (length + PAGE - 1) // PAGE
+    size = tl.maximum((num_pages + SPLITS - 1) // SPLITS, LEAST)
+    # somebody has to write the output of a group without anything to do
+    parts = tl.maximum((num_pages + size - 1) // size, 1)
+    if split >= parts:
+        return
+    start = split * size * PAGE
+    stop = tl.minimum(start + size * PAGE, length)
+    prompt = tl.load(prompt_lens_ptr + group).to(tl.int32)
+    filled = (prompt + PAGE - 1) // PAGE * PAGE
+    count = tl.load(counts_ptr + group).to(tl.int32)
+    table, own = pages_ptr + group * pages_stride, own_ptr + group * own_stride
+    tokens_ptr += group * list_stride
+    seen_ptr += group * list_stride
+    oldest = 0
+    if WINDOW:  # the newest token is the last of the list
+        newest = prompt + tl.load(tokens_ptr + count - 1, count > 0, other=0) // W
+        oldest = newest - window + 1
+
+    m, n, d = tl.arange(0, M), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D)
+    in_head, query = d < D, first + m
+    beam = tl.minimum(query // GROUP, W - 1)
+    q_at = ((group * W + query // GROUP) * K + head) * (GROUP * D) + query % GROUP * D
+    in_q = (query < W * GROUP)[:, None] & in_head[None, :]
+    q = tl.load(q_ptr + q_at[:, None] + d[None, :], in_q, other=0.0)
+    layer_ptr = kv_ptr + layer.to(tl.int64) * layer_stride + head * (PAGE * D)
+    # finite, so that a block without a visible key does not make -inf - -inf
+    top = tl.full([M], -1e30, tl.float32)
+    total = tl.zeros([M], tl.float32)
+    acc = tl.zeros([M, BLOCK_D], tl.float32)
+    for at in tl.range(start, tl.minimum(stop, filled), BLOCK_N, num_stages=STAGES):  # pyright: ignore
+        page = tl.load(table + at // PAGE).to(tl.int64)
+        block_ptr = layer_ptr + page * page_stride + (at % PAGE) * D
+        here = at + n < prompt
+        k_mask, v_mask = here[None, :] & in_head[:, None], here[:, None] & in_head[None, :]
+        k = tl.load(block_ptr + n[None, :] * D + d[:, None], k_mask, other=0.0)
+        v_at = kv_stride + n[:, None] * D + d[None, :]
+        v = tl.load(block_ptr + v_at, v_mask, other=0.0)
+        if WINDOW:
+            here = here & (at + n >= oldest)
+        top, total, acc = _more(q, k, v, here[None, :], top, total, acc, scale, softcap, CAP)
+    begin, end = tl.maximum(start - filled, 0), tl.minimum(stop - filled, count)
+    for at in tl.range(begin, end, BLOCK_N, num_stages=STAGES):  # pyright: ignore
+        here = at + n < end
+        token = tl.load(tokens_ptr + at + n, here, other=0)
+        bits = tl.load(seen_ptr + at + n, here, other=0)
+        page = tl.load(own + token // PAGE, here, other=0).to(tl.int64)
+        token_at = page * page_stride + (token % PAGE) * D
+        k_mask, v_mask = here[None, :] & in_head[:, None], here[:, None] & in_head[None, :]
+        k = tl.load(layer_ptr + token_at[None, :] + d[:, None], k_mask, other=0.0)
+        v_at = kv_stride + token_at[:, None] + d[None, :]
+        v = tl.load(layer_ptr + v_at, v_mask, other=0.0)
+        if WINDOW:
+            bits = tl.where(prompt + token // W >= oldest, bits, 0)
+        visible = (bits[None, :] >> beam[:, None].to(bits.dtype)) & 1 != 0
+        top, total, acc = _more(q, k, v, visible, top, total, acc, scale, softcap, CAP)
+    # a group without anything to do, as padding is, gives zeros
+    some = tl.where(total > 0.0, total, 1.0)
+    acc = acc / some[:, None]
+    if parts == 1:
+        tl.store(out_ptr + q_at[:, None] + d[None, :], acc.to(out_ptr.dtype.element_ty), in_q)
+        return
+    tile_row = (group * (K * TILES) + tile) * SPLITS * M
+    part = tile_row + split * M + m
+    tl.store(part_ptr + part[:, None] * D + d[None, :], acc, in_head[None, :])
+    tl.store(lse_ptr + part, tl.where(total > 0.0, top + tl.log2(some), float("-inf")))
+    # every thread has written before one of them says so
+    tl.debug_barrier()
+    arrival_ptr = arrivals_ptr + group * (K * TILES) + tile
+    if tl.atomic_add(arrival_ptr, 1, sem="acq_rel") == parts - 1:
+        tl.store(arrival_ptr, 0)
+        # not from a cache that other multiprocessors do not write to
+        every, rows = tl.arange(0, BLOCK_S), tile_row + m
+        lse_at = lse_ptr + rows[None, :] + every[:, None] * M
+        lse = tl.load(lse_at, (every < parts)[:, None], other=float("-inf"), cache_modifier=".cg")
+        highest = tl.max(lse, 0)
+        total = tl.sum(tl.exp2(lse - highest[None, :]), 0)
+        y = tl.zeros([M, BLOCK_D], tl.float32)
+        for i in tl.range(0, parts, loop_unroll_factor=4):  # pyright: ignore
+            row = rows + i * M
+            weight = tl.exp2(tl.load(lse_ptr + row, cache_modifier=".cg") - highest) / total
+            sums_at = part_ptr + row[:, None] * D + d[None, :]
+            sums = tl.load(sums_at, in_head[None, :], other=0.0, cache_modifier=".cg")
+            y += weight[:, None] * sums
+        tl.store(out_ptr + q_at[:, None] + d[None, :], y.to(out_ptr.dtype.element_ty), in_q)
+
+
+def arrivals_for(tree: Tree, kv: Tensor, num_heads: int) -> Tensor:
+    """Zeros that layers share in a step, and leave behind: [G, tiles] int32."""
+    tiles = kv.shape[3] * _tiles(tree.width, num_heads, kv)[1]
+    return torch.zeros(len(tree.lens), tiles, dtype=torch.int32, device=kv.device)
+
+
+def tree_attention(
+    q: Tensor,
+    kv: Tensor,
+    layer: int,
+    tree: Tree,
+    scale: float,
+    *,
+    arrivals: Tensor | None = None,
+    window: int = 0,
+    softcap: float = 0.0,
+    out: Tensor | None = None,
+) -> Tensor:
+    """One new token a beam, already in the cache and in the tree. q [G * W, H, D] -> [G * W, H, D].
+
+    window: the newest positions that are seen, the token's own included, 0: all; softcap 0: none.
+    arrivals: `arrivals_for` the same. At most MAX_WIDTH beams a group. A group with nothing to do
+    gives zeros.
+    """
+    if tree.width > MAX_WIDTH:
+        raise ValueError(f"tree_attention: {tree.width} beams; there may be {MAX_WIDTH} at most")
+    if not use_triton(q):
+        y = tree_attention_ref(q, kv, layer, tree, scale, window, softcap)
+        return y if out is None else out.copy_(y)
+    (batch, heads, dim), (num_kv_heads, size) = q.shape, kv.shape[3:5]
+    y = torch.empty_like(q) if out is None else out
+    require_contiguous("tree_attention", q=q, out=y)
+    check_cache("tree_attention", kv)
+    if not batch:
+        return y
+    m, tiles = _tiles(tree.width, heads, kv)
+    groups = len(tree.lens)
+    splits = min(SPLITS, -(-multiprocessors(kv) * PROGRAMS // (groups * num_kv_heads * tiles)))
+    rows = groups * num_kv_heads * tiles * splits * m
+    parts = torch.empty(rows, dim, dtype=torch.float32, device=q.device)
+    lse = torch.empty(rows, dtype=torch.float32, device=q.device)
+    block_d = max(16, next_power_of_2(dim))
+    _tree_kernel[(splits, num_kv_heads * tiles, groups)](
+        q,
+        kv,
+        tree.pages,
+        tree.prompt_lens,
+        tree.own,
+        tree.tokens,
+        tree.seen,
+        tree.counts,
+        tree.lens,
+        arrivals_for(tree, kv, heads) if arrivals is None else arrivals,
+        y,
+        parts,
+        lse,
+        layer,
+        window,
+        scale,
+        softcap,
+        kv.stride(0),
+        kv.stride(1),
+        kv.stride(2),
+        tree.pages.stride(0),
+        tree.own.stride(0),
+        tree.tokens.stride(0),
+        K=num_kv_heads,
+        W=tree.width,
+        GROUP=heads // num_kv_heads,
+        D=dim,
+        PAGE=size,
+        M=m,
+        TILES=tiles,
+        BLOCK_N=min(size, 64 if kv.element_size() <= 2 and block_d < 256 else 32),
+        BLOCK_D=block_d,
+        WINDOW=window > 0,
+        CAP=softcap > 0,
+        STAGES=STAGES,
+        LEAST=LEAST,
+        SPLITS=splits,
+        BLOCK_S=next_power_of_2(splits),
+        num_warps=WARPS,
+    )
+    return y
+
+
+def _tiles(width: int, num_heads: int, kv: Tensor) -> tuple[int, int]:
+    """(queries in a tile, tiles of a key-value head)."""
+    queries = width * num_heads // kv.shape[3]
+    m = min(64 if kv.shape[5] <= 128 else 32, max(16, next_power_of_2(queries)))
+    return m, -(-queries // m)

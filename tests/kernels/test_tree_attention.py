@@ -1,0 +1,137 @@
+"""Beams attend over their prompt and their ancestors, as if each had a copy of both."""
+
+import pytest
+import torch
+from kernel_cases import DEVICE, DTYPES, PAGE, check, ints, paged, poisoned, randn
+
+from nbllm_kernels import tree_attention as module
+from nbllm_kernels.tree_attention import Tree, arrivals_for, tree_attention, tree_attention_ref
+
+HEADS = [(1, 1, 64), (8, 1, 80), (6, 6, 96), (14, 2, 64), (16, 8, 128), (4, 2, 256)]
+
+
+def ancestors_of(groups: int, width: int, steps: int, forks: float = 0.3) -> torch.Tensor:
+    """[G, W, S] of a random search: a beam stays with its own history, or takes up another's."""
+    beam = torch.arange(width).expand(groups, width)
+    table = beam[:, :, None].clone()
+    for _ in range(steps - 1):
+        other = torch.randint(0, width, (groups, width))
+        parent = torch.where(torch.rand(groups, width) < forks, other, beam)
+        history = table.gather(1, parent[:, :, None].expand_as(table))
+        table = torch.cat((history, beam[:, :, None]), 2)
+    return table
+
+
+def grown(prompts, width, steps, heads=2, dim=64, dtype=torch.float32, layers=2, forks=0.3):
+    """(kv, tree) after `steps` steps of a group for each of `prompts`; NaN where nothing is."""
+    groups, count = len(prompts), steps * width
+    kv, pages = paged([*prompts, *[count] * groups], layers, heads, dim, dtype)
+    ancestors = ancestors_of(groups, width, steps, forks).to(DEVICE)
+    lens = ints(prompts)
+    return kv, Tree.of_ancestors(pages[:groups], lens, pages[groups:], ancestors, PAGE), ancestors
+
+
+def both(q, kv, tree, layer=1, dtype=torch.float32, **options):
+    scale = q.shape[-1] ** -0.5
+    arrivals = options.pop("arrivals", None)
+    want = tree_attention_ref(q, kv, layer, tree, scale, **options)
+    out = poisoned(*q.shape, dtype=dtype)
+    return tree_attention(q, kv, layer, tree, scale, arrivals=arrivals, out=out, **options), want
+
+
+def test_the_reference_as_with_copies():
+    prompts, width, steps = [0, 1, 64, 130], 3, 40
+    kv, tree, ancestors = grown(prompts, width, steps)
+    q = randn(len(prompts) * width, 4, 64)
+    got = tree_attention_ref(q, kv, 1, tree, 0.2)
+    for g, prompt in enumerate(prompts):
+        assert tree.counts[g] < steps * width  # only what has descendants
+        for w in range(width):
+            at, said = torch.arange(prompt), torch.arange(steps) * width + ancestors[g, w].cpu()
+            page = torch.cat((tree.pages[g].cpu()[at // PAGE], tree.own[g].cpu()[said // PAGE]))
+            k, v = kv.cpu()[page.long(), 1, :, :, torch.cat((at, said)) % PAGE].unbind(1)
+            k, v = (x.double().repeat_interleave(2, 1) for x in (k, v))  # [L, H, D]
+            b = g * width + w
+            p = torch.einsum("hd,lhd->hl", q[b].cpu().double() * 0.2, k).softmax(-1)
+            check(got[b].cpu(), torch.einsum("hl,lhd->hd", p, v).float())
+
+
+@pytest.mark.parametrize("heads", HEADS, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_matches_reference(heads, dtype):
+    num_heads, kv_heads, dim = heads
+    kv, tree, _ = grown([1, 63, 130], 5, 20, kv_heads, dim, dtype)
+    check(*both(randn(15, num_heads, dim, dtype=dtype), kv, tree, dtype=dtype))
+
+
+@pytest.mark.parametrize(("width", "forks"), [(1, 0.5), (8, 0.0), (8, 0.5), (33, 0.5), (64, 0.5)])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_widths(width, forks, dtype):
+    """Without forks every token ever said is seen."""
+    kv, tree, _ = grown([0, 70], width, 9, dtype=dtype, forks=forks)
+    check(*both(randn(2 * width, 6, 64, dtype=dtype), kv, tree, dtype=dtype))
+
+
+@pytest.mark.parametrize("options", [{"window": 1}, {"window": 30}, {"softcap": 5.0}], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_window_and_softcap(options, dtype):
+    kv, tree, _ = grown([1, 64, 100], 4, 25, dtype=dtype)
+    check(*both(randn(12, 4, 64, dtype=dtype), kv, tree, dtype=dtype, **options))
+
+
+@pytest.mark.parametrize("programs", [1, 3, 400])
+def test_however_the_work_is_cut(monkeypatch, programs):
+    monkeypatch.setattr(module, "PROGRAMS", programs)
+    monkeypatch.setattr(module, "LEAST", 1)
+    kv, tree, _ = grown([300, 1, 65, 0], 4, 60)
+    tree.lens[1] = 0  # padding
+    arrivals, q = arrivals_for(tree, kv, 4), randn(16, 4, 64)
+    got, want = both(q, kv, tree, arrivals=arrivals)
+    check(got, want)
+    assert not got[4:8].any()  # zero, not garbage
+    assert not arrivals.any()  # as the next layer wants them
+    check(*both(q, kv, tree, layer=0, arrivals=arrivals))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+def test_a_tree_grows_under_a_captured_graph(dtype):
+    kv, tree, _ = grown([1000, 3, 129], 8, 120, 8, 128, dtype)
+    whole, q = tree.counts.clone(), randn(24, 32, 128, dtype=dtype)
+    filled = tree.lens - tree.counts
+
+    def step():
+        return tree_attention(q, kv, 1, tree, 0.088)
+
+    step()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = step()
+    for counts in (whole, torch.ones_like(whole), whole // 2, whole):
+        tree.counts.copy_(counts)
+        tree.lens.copy_(filled + counts)
+        # every beam sees the first token
+        tree.seen[:, 0] = -1
+        out.fill_(torch.nan)
+        graph.replay()
+        check(out, tree_attention_ref(q, kv, 1, tree, 0.088))
+
+
+@pytest.mark.gpu
+def test_a_cache_beyond_two_to_the_31_elements():
+    total = (2**31 // (2 * 2 * 8 * PAGE * 128)) + 10
+    kv = torch.empty(total, 2, 2, 8, PAGE, 128, dtype=torch.bfloat16, device="cuda")
+    kv[-4:] = randn(4, 2, 2, 8, PAGE, 128, dtype=torch.bfloat16)
+    ancestors = ancestors_of(1, 5, 20).cuda()
+    pages, own = ints([[total - 1, total - 2]]), ints([[total - 3, total - 4]])
+    tree = Tree.of_ancestors(pages, ints([100]), own, ancestors, PAGE)
+    check(*both(randn(5, 32, 128, dtype=torch.bfloat16), kv, tree, dtype=torch.bfloat16))
+
+
+def test_what_is_refused():
+    kv, tree, _ = grown([3], 4, 2)
+    with pytest.raises(ValueError, match="q must be contiguous"):
+        tree_attention(randn(4, 8, 64)[:, ::2], kv, 0, tree, 1.0)
+    kv, tree, _ = grown([3], 65, 2)
+    with pytest.raises(ValueError, match="65 beams"):
+        tree_attention(randn(65, 4, 64), kv, 0, tree, 1.0)
