@@ -82,7 +82,7 @@ class Layer(nn.Module):
         self.mlp = MLP(c)
 
     def forward(self, x: Tensor, residual: Tensor | None, cos_sin: Tensor, batch: Batch):
-        if self.mlp.gate_up_proj.few(x) and batch.fused:
+        if batch.fused and isinstance(self.mlp, MLP) and self.mlp.gate_up_proj.few(x):
             x = x if residual is None else x + residual
             x = self.self_attn(x, cos_sin, batch, norm=self.input_layernorm, add=x)
             return self.mlp(x, norm=self.post_attention_layernorm, add=x), None
