@@ -128,16 +128,18 @@ class LLM:
         self._chat_template = chats.load_if_path(chat_template, self.tokenizer)
         self._defaults = default_params(self._folder, generation_config, override_generation_config)
         network = load.build(self.config, self._dtype, self._device)
+        self._checkpoint: load.Checkpoint | None = None
         if load_format == "dummy":
             load.fill_dummy(network, seed)
         elif load_format in ("auto", "safetensors"):
-            load.fill(network, self._folder)
+            self._checkpoint = load.Checkpoint.open(self._folder)
+            with load.stream(network, self._checkpoint.tensors, self._folder) as weights:
+                weights.wait()
         else:
             raise ParamError(
                 f"load_format must be 'auto', 'safetensors' or 'dummy', got {load_format!r}"
             )
         load.ready(network)
-        self._dummy = load_format == "dummy"
         self._num_parameters = sum(p.numel() for p in network.parameters())
         self.engine, self.max_model_len = new_engine(
             network,
@@ -411,7 +413,7 @@ class LLM:
             num_free_pages=scheduler.pages.num_free,
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting),
-            fingerprint="dummy" if self._dummy else load.fingerprint(self._folder),
+            fingerprint=self._checkpoint.fingerprint if self._checkpoint else "dummy",
             revision=self._revision,
             chat_template_hash=chats.template_hash(template) if template else None,
             versions={"nbllm": __version__, "torch": torch.__version__},
