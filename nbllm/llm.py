@@ -6,19 +6,21 @@ import inspect
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import nn
 
 from . import __version__
 from . import chat as chats
 from .engine import waiting
 from .engine.beam_job import BeamCompletions, BeamJob
-from .engine.build import Limits, new_engine, pick_device, pick_dtype
+from .engine.build import Limits, pick_device, pick_dtype
 from .engine.intake import Intake
 from .engine.job import Job
 from .engine.runner import page_bytes
 from .engine.scoring import Scorer
+from .engine.start import start
 from .engine.text import Tokenizer
 from .errors import ClosedError, NotYetError, ParamError, PromptError
 from .models import load
@@ -121,34 +123,28 @@ class LLM:
         if deterministic and self._device.type != "cpu":
             raise NotYetError("deterministic=True is supported only on a CPU yet; leave it out")
         self.name, self._revision = str(model).rstrip("/").rpartition("/")[2], revision
+        if load_format not in ("auto", "safetensors", "dummy"):
+            raise ParamError(
+                f"load_format must be 'auto', 'safetensors' or 'dummy', got {load_format!r}"
+            )
         self._folder = load.find(model, revision)
         self.config = load.read_config(self._folder, hf_overrides)
+        dummy = load_format == "dummy"
+        self._checkpoint = None if dummy else load.Checkpoint.open(self._folder)
         self._dtype = pick_dtype(dtype, self.config.dtype, self._device)
         self.tokenizer = _tokenizer(tokenizer, self._folder)
         self._chat_template = chats.load_if_path(chat_template, self.tokenizer)
         self._defaults = default_params(self._folder, generation_config, override_generation_config)
-        network = load.build(self.config, self._dtype, self._device)
-        self._checkpoint: load.Checkpoint | None = None
-        if load_format == "dummy":
-            load.fill_dummy(network, seed)
-        elif load_format in ("auto", "safetensors"):
-            self._checkpoint = load.Checkpoint.open(self._folder)
-            with load.stream(network, self._checkpoint.tensors, self._folder) as weights:
-                weights.wait()
-        else:
-            raise ParamError(
-                f"load_format must be 'auto', 'safetensors' or 'dummy', got {load_format!r}"
-            )
-        load.ready(network)
-        self._num_parameters = sum(p.numel() for p in network.parameters())
-        self.engine, self.max_model_len = new_engine(
-            network,
+        self.engine, self.max_model_len = start(
             self.config,
             self._dtype,
             self._device,
             limits,
+            partial(self._weights, seed=seed),
             processed_logprobs=logprobs_mode == "processed_logprobs",
         )
+        network = cast(nn.Module, self.engine.runner.model)
+        self._num_parameters = sum(p.numel() for p in network.parameters())
         self.intake = Intake(
             self.tokenizer,
             self.config,
@@ -436,6 +432,13 @@ class LLM:
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{self._num_parameters:,} parameters"
         return f"<LLM {self.name!r} ({state}, {self._device})>"
+
+    def _weights(self, network: nn.Module, seed: int) -> load.Stream:
+        """What fills a new model."""
+        if self._checkpoint is None:
+            load.fill_dummy(network, seed)
+            return load.Stream((), self._device)
+        return load.stream(network, self._checkpoint.tensors, self._folder)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -44,6 +44,8 @@ ALIGNED = 16
 
 TOKENS, CHUNKS = (16, 32, 64, 128, 192, 256, 384, 512), (1, 8)
 """Sizes of captured steps of short prompts: tokens in all, and prompts."""
+FIRST = 128
+"""Tokens of the step of prompts that is there from the start."""
 
 Finish = Callable[[], Samples]
 """Waits for what has been launched."""
@@ -110,6 +112,17 @@ class CudaRunner(Runner):
         found = _joined(parts)
         return found if len(found.tokens) or found.scores else None
 
+    @torch.inference_mode()
+    def warm_up(self) -> None:
+        """Make the kernels and the two steps of a short prompt's first tokens.
+
+        They are compiled, or found where they were kept, while the weights arrive.
+        """
+        if self.on_gpu:
+            self.on_device.warm_up()
+            self._prompt_step(_Short(tokens=FIRST, chunks=1), filters=False)
+            self._step(1, filters=False)
+
     def close(self) -> None:
         """Let go of every tensor, graph and thread."""
         self._launched.clear()
@@ -166,9 +179,7 @@ class CudaRunner(Runner):
         """Launch a step of the rows `index`, the one after `launched` others."""
         size, device = size_of(len(index)), self.on_device
         device.follow(index, launched, size)
-        filters = device.filtered(index)
-        key = "sampled", size, filters
-        self._graph(key, lambda rows: self._sampled(rows, filters), size).replay()
+        self._step(size, device.filtered(index)).replay()
         self._launched.append(self._column(index, size))
 
     def _column(self, index: np.ndarray, size: int) -> Column:
@@ -182,6 +193,11 @@ class CudaRunner(Runner):
             done.record()
         placement = self.rows.placement[index]
         return Column(index=index, placement=placement, out=out.view(2, size), done=done)
+
+    def _step(self, size: int, filters: bool):
+        """A whole step of `size` rows, captured."""
+        key = "sampled", size, filters
+        return self._graph(key, lambda rows: self._sampled(rows, filters), size)
 
     def _graph(self, key: tuple, function: Callable[[Tensor], Tensor], size: int):
         return self.graphs.get(key, function, self.on_device.index[:size], self._idle[:size])
@@ -270,15 +286,18 @@ class CudaRunner(Runner):
         words = torch.from_numpy(short.words(plan, self.on_device.idle))
         self._words.copy_(words, non_blocking=True)
         self.on_device.follow(index)
-        filters = self.on_device.filtered(index)
+        self._prompt_step(short, self.on_device.filtered(index)).replay()
+        column = self._column(index, short.chunks)
+        return lambda: column.read(np.arange(len(index)))
+
+    def _prompt_step(self, short: _Short, filters: bool):
+        """The step of prompts of a size, captured."""
 
         def step(words: Tensor) -> Tensor:
             return self._prompts_of(words, short, filters)
 
         key = "prompts", short.tokens, short.chunks, filters
-        self.graphs.get(key, step, self._words, self._idle_words).replay()
-        column = self._column(index, short.chunks)
-        return lambda: column.read(np.arange(len(index)))
+        return self.graphs.get(key, step, self._words, self._idle_words)
 
     def _prompts_of(self, words: Tensor, short: _Short, filters: bool) -> Tensor:
         """The prompts in `words`, and their first tokens."""

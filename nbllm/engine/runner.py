@@ -65,6 +65,9 @@ class Runner:
         samples.scores = scores
         return samples
 
+    def warm_up(self) -> None:
+        """Prepare what does not depend on the weights, which are not there yet. Here: nothing."""
+
     def close(self) -> None:
         """Let go of every tensor and thread."""
         self.masks.close()

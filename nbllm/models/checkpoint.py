@@ -132,9 +132,15 @@ def _tensors(path: Path, header: bytes, start: int, size: int) -> dict[str, Stor
         entries = json.loads(header)
         entries.pop("__metadata__", None)
         found = {
-            name: (e["dtype"], tuple(e["shape"]), *e["data_offsets"]) for name, e in entries.items()
+            name: (
+                e["dtype"],
+                tuple(e["shape"]),
+                int(e["data_offsets"][0]),
+                int(e["data_offsets"][1]),
+            )
+            for name, e in entries.items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise ModelError(f"{path} is no safetensors file: its header cannot be read") from None
     end = start + max((entry[3] for entry in found.values()), default=0)
     if end > size:

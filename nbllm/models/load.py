@@ -21,13 +21,16 @@ from .config import ModelConfig
 from .fill import stream
 from .hub import find
 from .layers import Linear
+from .stream import Stream
 
 __all__ = [
     "DTYPES",
     "Checkpoint",
+    "Stream",
     "build",
     "fill_dummy",
     "find",
+    "let_go",
     "read_config",
     "read_json",
     "ready",
@@ -96,6 +99,15 @@ def ready(model: nn.Module) -> None:
     for part in model.modules():
         if isinstance(part, Linear):
             part.ready()
+
+
+def let_go(model: nn.Module) -> None:
+    """Free a model's memory, whoever still holds the model."""
+    for part in model.modules():
+        part._parameters.clear()
+        part._buffers.clear()
+        if isinstance(part, Linear):
+            part.packed = None
 
 
 def fill_dummy(model: nn.Module, seed: int = 0) -> None:

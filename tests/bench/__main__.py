@@ -11,7 +11,7 @@ import torch
 
 import nbllm
 
-BENCHMARKS = ("host", "cpu", "beam", "structured", "gpu")
+BENCHMARKS = ("host", "cpu", "beam", "structured", "gpu", "start")
 RESULTS = Path(__file__).with_name("results.csv")
 COLUMNS = ["benchmark", "case", "figure", "unit", "machine", "torch", "nbllm", "commit"]
 
@@ -33,13 +33,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--keep", action="store_true", help="append the figures to results.csv")
-    parser.add_argument("--model", default="opt-125m", help="gpu: the shape of which model")
+    parser.add_argument("--model", default="opt-125m", help="gpu, start: the shape of which model")
     args = parser.parse_args()
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
     if torch.cuda.is_available():
         machine = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, Triton {triton()}"
     where = (machine, torch.__version__, nbllm.__version__, commit())
-    model = [args.model] if args.name == "gpu" else []
+    model = [args.model] if args.name in ("gpu", "start") else []
     rows = []
     for case, figure, unit in import_module(f"{__package__}.{args.name}").run(*model):
         rows.append((args.name, case, f"{figure:.4g}", unit, *where))
