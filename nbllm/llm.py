@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,7 +24,9 @@ from .engine.start import start
 from .engine.text import Tokenizer
 from .errors import ClosedError, NotYetError, ParamError, PromptError
 from .models import load
+from .models.adopt import Live, placed_as, refuse_for_object
 from .models.generation_config import default_params, eos_ids
+from .models.origin import Folder, Origin
 from .options import refuse_unknown
 from .outputs import (
     BeamSearchOutput,
@@ -50,8 +52,11 @@ LOGPROBS_MODES = ("raw_logprobs", "processed_logprobs")
 class LLM:
     """A language model and the engine that runs it.
 
-    model: "tiny" (the bundled model), a local folder, or a hub id (`revision` picks a version).
-    tokenizer: a name, a folder or a fast tokenizer; default: the model's.
+    model: "tiny" (the bundled model), a local folder, a hub id (`revision` picks a version), or a
+        transformers model object, which is served from its own live weights and left as it is.
+        Editing a weight in place changes the next generation; torch does not notice what is written
+        through `.data` or in inference_mode: after that call `reset_prefix_cache()`.
+    tokenizer: a name, a folder or a fast tokenizer; default: the model's (an object needs one).
     dtype: "auto" (float32 on a CPU, the checkpoint's on a GPU), "float32", "bfloat16", "float16".
     max_model_len: tokens a sequence may have, prompt included; default: the model's context.
     max_num_seqs, max_num_batched_tokens: sequences, and tokens, that one step computes at most.
@@ -59,7 +64,7 @@ class LLM:
         gpu_memory_utilization of the card.
     enable_prefix_caching: keep the pages of finished requests for prompts that begin the same.
     seed: makes the seeds that requests without one draw, and dummy weights, repeatable.
-    load_format: "auto" (safetensors) or "dummy" (random weights).
+    load_format: "auto" (safetensors; quantised ones are made plain) or "dummy" (random weights).
     generation_config: "auto" (the model's generation_config.json gives the default sampling
         parameters), a folder with one, or "vllm" / "nbllm" (SamplingParams' own defaults).
     override_generation_config: a dictionary laid over it.
@@ -107,8 +112,6 @@ class LLM:
             raise ParamError(
                 f"logprobs_mode must be one of {', '.join(LOGPROBS_MODES)}, got {logprobs_mode!r}"
             )
-        if not isinstance(model, str | Path):
-            raise NotYetError(f"model must be a name or a folder, got a {type(model).__name__}")
         if task not in ("generate", "auto"):
             raise ParamError(f"nbllm has only task='generate', got {task!r}")
         limits = Limits(
@@ -119,28 +122,30 @@ class LLM:
             gpu_memory_utilization=gpu_memory_utilization,
             enable_prefix_caching=enable_prefix_caching,
         )
-        self._device = pick_device(device)
+        if isinstance(model, str | Path):
+            of = {"revision": revision, "overrides": hf_overrides, "load_format": load_format}
+            origin: Origin = Folder(model, **of, seed=seed)
+            self._device = pick_device(device)
+            self._dtype = pick_dtype(dtype, origin.config.dtype, self._device)
+        else:
+            refuse_for_object(tokenizer, revision, hf_overrides, load_format)
+            origin = Live(model)
+            self._device, self._dtype = placed_as(origin, device, dtype)
         if deterministic and self._device.type != "cpu":
             raise NotYetError("deterministic=True is supported only on a CPU yet; leave it out")
-        self.name, self._revision = str(model).rstrip("/").rpartition("/")[2], revision
-        if load_format not in ("auto", "safetensors", "dummy"):
-            raise ParamError(
-                f"load_format must be 'auto', 'safetensors' or 'dummy', got {load_format!r}"
-            )
-        self._folder = load.find(model, revision)
-        self.config = load.read_config(self._folder, hf_overrides)
-        dummy = load_format == "dummy"
-        self._checkpoint = None if dummy else load.Checkpoint.open(self._folder)
-        self._dtype = pick_dtype(dtype, self.config.dtype, self._device)
+        self._origin, self._revision, self.name = origin, revision, origin.name
+        self.config, self._folder = origin.config, origin.folder
+        self._given_tokenizer = None if isinstance(tokenizer, str | Path) else tokenizer
         self.tokenizer = _tokenizer(tokenizer, self._folder)
         self._chat_template = chats.load_if_path(chat_template, self.tokenizer)
-        self._defaults = default_params(self._folder, generation_config, override_generation_config)
+        self._defaults = default_params(
+            origin.generation, generation_config, override_generation_config
+        )
         self.engine, self.max_model_len = start(
-            self.config,
+            origin,
             self._dtype,
             self._device,
             limits,
-            partial(self._weights, seed=seed),
             processed_logprobs=logprobs_mode == "processed_logprobs",
         )
         network = cast(nn.Module, self.engine.runner.model)
@@ -148,8 +153,8 @@ class LLM:
         self.intake = Intake(
             self.tokenizer,
             self.config,
-            eos_ids=eos_ids(self._folder, self.config, self.tokenizer.eos_token_id),
-            model_eos_ids=eos_ids(self._folder, self.config, None),
+            eos_ids=eos_ids(origin.generation, self.config, self.tokenizer.eos_token_id),
+            model_eos_ids=eos_ids(origin.generation, self.config, None),
             num_pages=self.engine.scheduler.pages.num_pages - 1,
             page_bytes=page_bytes(self.config, self._dtype),
             max_logprobs=max_logprobs,
@@ -342,6 +347,8 @@ class LLM:
 
     def get_tokenizer(self):
         """The model's tokenizer as a `transformers` object (imports transformers)."""
+        if self._given_tokenizer is not None:
+            return self._given_tokenizer
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(self.tokenizer.folder or self._folder)
@@ -396,20 +403,22 @@ class LLM:
         kv = self.engine.runner.kv
         return ModelInfo(
             name=self.name,
-            path=str(self._folder),
+            path=self._origin.path,
             architecture=self.config.architecture,
             implementation="native",
+            quantization=self._origin.quantization,
             dtype=str(self._dtype).removeprefix("torch."),
             device=str(self._device),
             num_parameters=self._num_parameters,
             max_model_len=self.max_model_len,
             weight_bytes=self._num_parameters * self._dtype.itemsize,
             kv_bytes=kv.numel() * kv.element_size(),
+            memory={**self._weight_bytes(), "kv_cache": kv.numel() * kv.element_size()},
             num_pages=scheduler.pages.num_pages - 1,
             num_free_pages=scheduler.pages.num_free,
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting),
-            fingerprint=self._checkpoint.fingerprint if self._checkpoint else "dummy",
+            fingerprint=self._origin.fingerprint,
             revision=self._revision,
             chat_template_hash=chats.template_hash(template) if template else None,
             versions={"nbllm": __version__, "torch": torch.__version__},
@@ -433,16 +442,20 @@ class LLM:
         state = "closed" if self._closed else f"{self._num_parameters:,} parameters"
         return f"<LLM {self.name!r} ({state}, {self._device})>"
 
-    def _weights(self, network: nn.Module, seed: int) -> load.Stream:
-        """What fills a new model."""
-        if self._checkpoint is None:
-            load.fill_dummy(network, seed)
-            return load.Stream((), self._device)
-        return load.stream(network, self._checkpoint.tensors, self._folder)
+    def _weight_bytes(self) -> dict[str, int]:
+        """Bytes of what the model is made of."""
+        network = cast(nn.Module, self.engine.runner.model)
+        weights = 0 if isinstance(self._origin, Live) else _bytes(network.parameters())
+        return {"weights": weights, "tables": _bytes(network.buffers())}
 
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"{self.name!r} was closed; load it again")
+        if isinstance(live := self._origin, Live):
+            if live.moved:
+                self.engine.weights_changed(live.build(self._dtype, self._device))
+            elif live.written():
+                self.engine.weights_changed()
 
     def _any(self, prompts_or_messages: Any) -> list[Prompt]:
         """Prompts, whether they came as such or as conversations."""
@@ -505,12 +518,16 @@ class LLM:
         return self.intake.jobs(prompts, each, _priorities(priority, len(prompts)))
 
 
-def _tokenizer(tokenizer: Any, folder: Path) -> Tokenizer:
-    if tokenizer is None:
+def _tokenizer(tokenizer: Any, folder: Path | None) -> Tokenizer:
+    if tokenizer is None and folder is not None:
         return Tokenizer.from_folder(folder)
     if isinstance(tokenizer, str | Path):
         return Tokenizer.from_folder(load.find(tokenizer))
     return Tokenizer.from_object(tokenizer)
+
+
+def _bytes(tensors: Iterable[torch.Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def _priorities(priority: Any, count: int) -> list[int]:

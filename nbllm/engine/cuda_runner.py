@@ -123,15 +123,24 @@ class CudaRunner(Runner):
             self._prompt_step(_Short(tokens=FIRST, chunks=1), filters=False)
             self._step(1, filters=False)
 
+    def replace(self, model: nn.Module) -> None:
+        """Go on with another model; captured steps have the addresses of the old one."""
+        self._forget_steps()
+        self.on_device.forget()
+        super().replace(model)
+
     def close(self) -> None:
         """Let go of every tensor, graph and thread."""
+        self._forget_steps()
+        del self.on_device, self._idle, self._out, self._outs, self._words, self._idle_words
+        super().close()
+
+    def _forget_steps(self) -> None:
         self._launched.clear()
         if self.on_gpu:
             with suppress(RuntimeError):  # a device that has failed holds nothing back either
                 torch.cuda.synchronize(self.device)
         self.graphs.close()
-        del self.on_device, self._idle, self._out, self._outs, self._words, self._idle_words
-        super().close()
 
     def _begin(self) -> None:
         """Order this run after the last one, and start over if that was interrupted."""

@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NoReturn
 
+from torch import nn
+
 from .request import Request
 from .runner import Runner
 from .sampler import Samples
@@ -78,6 +80,13 @@ class Engine:
         """Forget every cached prefix."""
         with self._turns:
             self.scheduler.pages.forget_blocks()
+
+    def weights_changed(self, model: nn.Module | None = None) -> None:
+        """What was computed before does not count any more; `model`: instead of the one so far."""
+        with self._turns:
+            self.scheduler.pages.forget_blocks()
+            if model is not None:
+                self.runner.replace(model)
 
     def close(self) -> None:
         """End every request and let go of the model and the cache."""

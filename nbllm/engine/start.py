@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
 
 import torch
-from torch import nn
 
 from nbllm.models import load
-from nbllm.models.config import ModelConfig
+from nbllm.models.origin import Origin
 
 from .build import Limits, new_engine
 from .engine import Engine
 
 
 def start(
-    config: ModelConfig,
+    origin: Origin,
     dtype: torch.dtype,
     device: torch.device,
     limits: Limits,
-    weights_of: Callable[[nn.Module], load.Stream],
     *,
     processed_logprobs: bool = False,
 ) -> tuple[Engine, int]:
     """An engine that runs, and the longest sequence it takes.
 
-    weights_of: gives the stream that fills a model; what else there is to do happens meanwhile.
     Whatever ends this early, an interrupt too, leaves nothing behind: threads, files, memory.
     """
     network = engine = None
     try:
-        network = load.build(config, dtype, device)
-        with weights_of(network) as weights:
+        network = origin.build(dtype, device)
+        with origin.weights(network) as weights:
             engine, max_len = new_engine(
-                network, config, dtype, device, limits, processed_logprobs=processed_logprobs
+                network, origin.config, dtype, device, limits, processed_logprobs=processed_logprobs
             )
             engine.runner.warm_up()
             weights.wait()
-        load.ready(network)
+        origin.ready(network)
     except BaseException as error:
         # a notebook keeps its last traceback, and that its frames
         traceback.clear_frames(error.__traceback__)

@@ -18,7 +18,7 @@ from nbllm.errors import ModelError
 from . import MODELS
 from .checkpoint import Checkpoint, read_json, weight_files
 from .config import ModelConfig
-from .fill import stream
+from .fill import Entries, stream
 from .hub import find
 from .layers import Linear
 from .stream import Stream
@@ -26,6 +26,7 @@ from .stream import Stream
 __all__ = [
     "DTYPES",
     "Checkpoint",
+    "Entries",
     "Stream",
     "build",
     "fill_dummy",

@@ -1,15 +1,15 @@
 """Which tensors of a checkpoint each parameter of a model is made of.
 
 A parameter's memory is its sources' memory, one after the other: q, k and v of a fused projection,
-the experts of a stacked one. `FUSED` says it for the usual case; a model whose checkpoints differ
-more has a method `stored_as(name)`, which gives the sources of the parameter `name`:
+the experts of a stacked one. `FUSED` says it for the usual case, and `TRANSPOSED` which linear
+layers are stored as [in, out]; a model whose checkpoints differ more has a method `stored_as(name)`, which gives the sources of the parameter `name`:
 
     def stored_as(self, name):
         if name.endswith("experts.gate_up"):
             where = name.removesuffix("gate_up")
             return [f"{where}{e}.{part}.weight" for e in range(64) for part in ("w1", "w3")]
-        if name.endswith("c_attn.weight"):  # stored [in, out]
-            return [Source(name, torch.t)]
+        if name.endswith("query_key_value.weight"):  # stored head by head
+            return [Source(name, self.regrouped)]
         return fused_sources(self, name)
 
 `UNUSED`, a regular expression, is found in the names of tensors that no parameter needs.
@@ -22,10 +22,11 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 
-COMPUTED = r"\.rotary_emb\.inv_freq$"
-"""Older checkpoints store the rotary frequencies."""
+COMPUTED = r"\.rotary_emb\.inv_freq$|\.attn\.(masked_)?bias$"
+"""What older checkpoints store although it is computed: rotary frequencies, causal masks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,13 @@ class Source:
     change: Callable[[Tensor], Tensor] | None = None
 
 
-def fused_sources(model: nn.Module, name: str) -> list[str]:
-    """The sources of the parameter `name` as `model.FUSED` has them: by default itself."""
-    fused = getattr(model, "FUSED", {})
+def fused_sources(model: nn.Module, name: str) -> list[Source]:
+    """The sources of `name` as `model.FUSED` and `model.TRANSPOSED` have them: by default itself."""
+    fused, transposed = getattr(model, "FUSED", {}), getattr(model, "TRANSPOSED", ())
     part = next((f for f in fused if f".{f}." in name), None)
-    return [name.replace(part, p) for p in fused[part]] if part else [name]
+    turned = name.endswith(".weight") and any(f".{t}." in name for t in transposed)
+    names = [name.replace(part, p) for p in fused[part]] if part else [name]
+    return [Source(n, torch.t if turned else None) for n in names]
 
 
 def sources(model: nn.Module, stored: Collection[str]) -> dict[str, list[Source]]:
