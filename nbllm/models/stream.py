@@ -55,6 +55,7 @@ class Stream:
     def __init__(self, jobs: Iterable[Job], device: torch.device):
         self.device = device
         self._left = deque(piece for job in jobs for piece in _pieces(job))
+        self._plain = all(_is_plain(piece) for piece in self._left)
         self._stopped = False
         self._errors: list[BaseException] = []
         self._threads: list[threading.Thread] = []
@@ -93,6 +94,8 @@ class Stream:
             if thread.ident is not None:
                 thread.join()
         self._threads.clear()
+        if self.device.type == "cuda" and not self._plain:
+            torch.cuda.empty_cache()  # what converting took, on streams that nobody uses any more
 
     def _work(self) -> None:
         try:
@@ -121,6 +124,11 @@ def _pieces(job: Job) -> list[Job]:
         for i, target in enumerate(job.target.split(step))
         if len(target)
     ]
+
+
+def _is_plain(job: Job) -> bool:
+    """Whether bytes only move."""
+    return isinstance(job.source, Stored) and job.source.dtype == job.target.dtype
 
 
 def _part(stored: Stored, first: int, count: int) -> Stored:
