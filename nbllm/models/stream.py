@@ -25,7 +25,7 @@ from nbllm.errors import ModelError
 
 from .checkpoint import Stored
 
-PIECE = 16 << 20
+PIECE = 4 << 20
 """Bytes that are read at once."""
 THREADS = 8
 """At most: beyond, the bus to the GPU is the limit."""
