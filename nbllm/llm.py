@@ -64,7 +64,9 @@ class LLM:
         gpu_memory_utilization of the card.
     enable_prefix_caching: keep the pages of finished requests for prompts that begin the same.
     seed: makes the seeds that requests without one draw, and dummy weights, repeatable.
-    load_format: "auto" (safetensors; quantised ones are made plain) or "dummy" (random weights).
+    load_format: "auto" (safetensors) or "dummy" (random weights).
+    quantization: how the files are stored (gptq, awq, fp8, compressed-tensors), which they say
+        themselves; another value is an error. Quantised weights are made plain when they are loaded.
     generation_config: "auto" (the model's generation_config.json gives the default sampling
         parameters), a folder with one, or "vllm" / "nbllm" (SamplingParams' own defaults).
     override_generation_config: a dictionary laid over it.
@@ -95,6 +97,7 @@ class LLM:
         enable_prefix_caching: bool = True,
         seed: int = 0,
         load_format: str = "auto",
+        quantization: str | None = None,
         generation_config: str | Path = "auto",
         override_generation_config: dict[str, Any] | None = None,
         chat_template: str | Path | None = None,
@@ -123,12 +126,18 @@ class LLM:
             enable_prefix_caching=enable_prefix_caching,
         )
         if isinstance(model, str | Path):
-            of = {"revision": revision, "overrides": hf_overrides, "load_format": load_format}
-            origin: Origin = Folder(model, **of, seed=seed)
+            origin: Origin = Folder(
+                model,
+                revision=revision,
+                overrides=hf_overrides,
+                load_format=load_format,
+                quantization=quantization,
+                seed=seed,
+            )
             self._device = pick_device(device)
             self._dtype = pick_dtype(dtype, origin.config.dtype, self._device)
         else:
-            refuse_for_object(tokenizer, revision, hf_overrides, load_format)
+            refuse_for_object(tokenizer, revision, hf_overrides, load_format, quantization)
             origin = Live(model)
             self._device, self._dtype = placed_as(origin, device, dtype)
         if deterministic and self._device.type != "cpu":

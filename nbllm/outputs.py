@@ -271,14 +271,14 @@ class ModelInfo:
     path: str
     architecture: str
     implementation: str
-    quantization: str | None
+    quantization: str | None = None
     dtype: str
     device: str
     num_parameters: int
     max_model_len: int
     weight_bytes: int
     kv_bytes: int
-    memory: dict[str, int]
+    memory: dict[str, int] = field(default_factory=dict)
     num_pages: int
     num_free_pages: int
     num_running: int

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from nbllm.errors import ParamError
+from nbllm.errors import ModelError, ParamError
 
 from . import load
 from .config import ModelConfig
@@ -49,6 +49,7 @@ class Folder:
     """A bundled model, a folder, or a hub id.
 
     load_format: "auto" and "safetensors" read the files; "dummy" makes random weights of `seed`.
+    quantization: what the files are expected to be stored in; None: anything.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Folder:
         revision: str | None = None,
         overrides: dict[str, Any] | None = None,
         load_format: str = "auto",
+        quantization: str | None = None,
         seed: int = 0,
     ):
         if load_format not in FORMATS:
@@ -71,6 +73,12 @@ class Folder:
         self.seed = seed
         self.entries: load.Entries | None = None
         self.fingerprint, self.quantization = "dummy", None
+        method = self.config.raw.get("quantization_config", {}).get("quant_method")
+        if quantization not in (None, method):
+            raise ModelError(
+                f"{self.path} is stored {f'quantised by {method}' if method else 'plain'}, and nbllm "
+                f"quantises nothing itself; leave quantization={quantization!r} out"
+            )
         if load_format != "dummy":
             checkpoint = load.Checkpoint.open(self.folder)
             self.fingerprint = checkpoint.fingerprint

@@ -231,3 +231,12 @@ def test_a_missing_part_is_named(plain, tmp_path):
     save_file(tensors, file)
     with pytest.raises(ModelError, match=r"lacks model.layers.0.mlp.up_proj.weight.*up_proj.q"):
         LLM(tmp_path / "quantised")
+
+
+def test_quantization_may_be_named(plain, tmp_path):
+    write(plain, tmp_path, *FORMATS["awq"])
+    LLM(tmp_path / "quantised", quantization="awq").close()
+    with pytest.raises(ModelError, match=r"stored quantised by awq.*leave quantization='gptq' out"):
+        LLM(tmp_path / "quantised", quantization="gptq")
+    with pytest.raises(ModelError, match="stored plain"):
+        LLM(tmp_path / "plain", quantization="fp8")
