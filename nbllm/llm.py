@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -150,28 +151,33 @@ class LLM:
         self._defaults = default_params(
             origin.generation, generation_config, override_generation_config
         )
-        self.engine, self.max_model_len = start(
-            origin,
-            self._dtype,
-            self._device,
-            limits,
-            processed_logprobs=logprobs_mode == "processed_logprobs",
-        )
-        network = cast(nn.Module, self.engine.runner.model)
-        self._num_parameters = sum(p.numel() for p in network.parameters())
-        self.intake = Intake(
-            self.tokenizer,
-            self.config,
-            eos_ids=eos_ids(origin.generation, self.config, self.tokenizer.eos_token_id),
-            model_eos_ids=eos_ids(origin.generation, self.config, None),
-            num_pages=self.engine.scheduler.pages.num_pages - 1,
-            page_bytes=page_bytes(self.config, self._dtype),
-            max_logprobs=max_logprobs,
-            max_model_len=self.max_model_len,
-            seed=seed,
-        )
-        self._scorer = Scorer(self.engine, self.intake)
         self._closed = False
+        try:
+            self.engine, self.max_model_len = start(
+                origin,
+                self._dtype,
+                self._device,
+                limits,
+                processed_logprobs=logprobs_mode == "processed_logprobs",
+            )
+            self._num_parameters = _num_parameters(self.engine.runner.model)
+            self.intake = Intake(
+                self.tokenizer,
+                self.config,
+                eos_ids=eos_ids(origin.generation, self.config, self.tokenizer.eos_token_id),
+                model_eos_ids=eos_ids(origin.generation, self.config, None),
+                num_pages=self.engine.scheduler.pages.num_pages - 1,
+                page_bytes=page_bytes(self.config, self._dtype),
+                max_logprobs=max_logprobs,
+                max_model_len=self.max_model_len,
+                seed=seed,
+            )
+            self._scorer = Scorer(self.engine, self.intake)
+        except BaseException as error:
+            traceback.clear_frames(error.__traceback__)  # they would hold tensors
+            if hasattr(self, "engine"):
+                self.close()
+            raise
 
     def generate(
         self,
@@ -533,6 +539,10 @@ def _tokenizer(tokenizer: Any, folder: Path | None) -> Tokenizer:
     if isinstance(tokenizer, str | Path):
         return Tokenizer.from_folder(load.find(tokenizer))
     return Tokenizer.from_object(tokenizer)
+
+
+def _num_parameters(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters())
 
 
 def _bytes(tensors: Iterable[torch.Tensor]) -> int:

@@ -35,6 +35,7 @@ def start(
             engine.runner.warm_up()
             weights.wait()
         origin.ready(network)
+        return engine, max_len
     except BaseException as error:
         # a notebook keeps its last traceback, and that its frames
         traceback.clear_frames(error.__traceback__)
@@ -46,4 +47,3 @@ def start(
         if device.type == "cuda" and torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         raise
-    return engine, max_len

@@ -33,25 +33,46 @@ def left_behind() -> tuple[int, int, int]:
 
 def interrupted(folder, at: int) -> BaseException | None:
     """Load, with an interrupt at the n-th line of our own; what was raised."""
+    llm = None
     try:
         with InterruptAtLine(at, FILES):
-            LLM(folder).close()
+            llm = LLM(folder)
     except KeyboardInterrupt as error:
         return error
+    finally:
+        if llm is not None:
+            llm.close()
     return None
 
 
-def test_interrupts_while_loading(llama):
-    LLM(llama[0]).close()
+def check_interrupts(folder, every: int) -> None:
+    """Interrupt a load at every n-th line; it leaves nothing behind."""
+    LLM(folder).close()
     with InterruptAtLine(-1, FILES) as count:
-        LLM(llama[0]).close()
+        llm = LLM(folder)
+    llm.close()
+    del llm
     lines = -1 - count.left
     assert lines > 500
-    before = left_behind()
-    for at in range(1, lines - 60, 61):
-        error = interrupted(llama[0], at)  # kept, as a notebook keeps its last one
-        assert error is not None, f"line {at}"
-        assert left_behind() == before, f"line {at}"
+    gc.collect()
+    gc.freeze()  # what was there before does not have to be looked at again and again
+    try:
+        before = left_behind()
+        for at in range(1, lines, every):
+            error = interrupted(folder, at)  # kept, as a notebook keeps its last one
+            assert error is not None, f"line {at}"
+            assert left_behind() == before, f"line {at} of {lines}"
+    finally:
+        gc.unfreeze()
+
+
+def test_interrupts_while_loading(llama):
+    check_interrupts(llama[0], every=61)
+
+
+@pytest.mark.slow
+def test_interrupts_at_many_lines(llama):
+    check_interrupts(llama[0], every=3)
 
 
 def test_the_engine_is_made_while_weights_arrive(llama, monkeypatch):
