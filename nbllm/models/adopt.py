@@ -32,12 +32,16 @@ class Joined(Linear):
     def __init__(self, parts: list[Linear]):
         nn.Module.__init__(self)
         self.parts = nn.ModuleList(parts)
+        # in place of one matrix: whatever else a Linear does stays as it is
+        self.weight = self.bias = None
+        self.packed = lambda x: torch.cat([part(x) for part in parts], -1)
 
     def ready(self) -> None:
         """Nothing: the weights may change."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([part(x) for part in self.parts], -1)
+    def few(self, x: Tensor) -> bool:
+        """Never: there is no matrix that one launch could read."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
