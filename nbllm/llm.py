@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+import traceback
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import nn
 
 from . import __version__
 from . import chat as chats
 from .engine import waiting
 from .engine.beam_job import BeamCompletions, BeamJob
-from .engine.build import Limits, new_engine, pick_device, pick_dtype
+from .engine.build import Limits, pick_device, pick_dtype
 from .engine.intake import Intake
 from .engine.job import Job
-from .engine.out_of_memory import room_for_weights
 from .engine.runner import page_bytes
 from .engine.scoring import Scorer
 from .engine.sleep import PARTS
+from .engine.start import start
 from .engine.text import Tokenizer
-from .errors import ClosedError, NotYetError, ParamError, PromptError
+from .errors import ClosedError, ParamError, PromptError
 from .models import load
+from .models.adopt import Live, placed_as, refuse_for_object
 from .models.generation_config import default_params, eos_ids
+from .models.origin import Folder, Origin
 from .options import refuse_unknown
 from .outputs import (
     BeamSearchOutput,
@@ -51,8 +55,11 @@ LOGPROBS_MODES = ("raw_logprobs", "processed_logprobs")
 class LLM:
     """A language model and the engine that runs it.
 
-    model: "tiny" (the bundled model), a local folder, or a hub id (`revision` picks a version).
-    tokenizer: a name, a folder or a fast tokenizer; default: the model's.
+    model: "tiny" (the bundled model), a local folder, a hub id (`revision` picks a version), or a
+        transformers model object, which is served from its own live weights and left as it is.
+        Editing a weight in place changes the next generation; torch does not notice what is written
+        through `.data` or in inference_mode: after that call `reset_prefix_cache()`.
+    tokenizer: a name, a folder or a fast tokenizer; default: the model's (an object needs one).
     dtype: "auto" (float32 on a CPU, the checkpoint's on a GPU), "float32", "bfloat16", "float16".
     max_model_len: tokens a sequence may have, prompt included; default: the model's context, or what
         there is memory for when it is loaded.
@@ -65,6 +72,8 @@ class LLM:
     enable_prefix_caching: keep the pages of finished requests for prompts that begin the same.
     seed: makes the seeds that requests without one draw, and dummy weights, repeatable.
     load_format: "auto" (safetensors) or "dummy" (random weights).
+    quantization: how the files are stored (gptq, awq, fp8, compressed-tensors), which they say
+        themselves; another value is an error. Quantised weights are made plain when they are loaded.
     generation_config: "auto" (the model's generation_config.json gives the default sampling
         parameters), a folder with one, or "vllm" / "nbllm" (SamplingParams' own defaults).
     override_generation_config: a dictionary laid over it.
@@ -97,6 +106,7 @@ class LLM:
         enable_prefix_caching: bool = True,
         seed: int = 0,
         load_format: str = "auto",
+        quantization: str | None = None,
         generation_config: str | Path = "auto",
         override_generation_config: dict[str, Any] | None = None,
         chat_template: str | Path | None = None,
@@ -119,8 +129,6 @@ class LLM:
             raise ParamError(
                 f"model_impl must be one of {', '.join(MODEL_IMPLS)}, got {model_impl!r}"
             )
-        if not isinstance(model, str | Path):
-            raise NotYetError(f"model must be a name or a folder, got a {type(model).__name__}")
         if task not in ("generate", "auto"):
             raise ParamError(f"nbllm has only task='generate', got {task!r}")
         limits = Limits(
@@ -131,50 +139,58 @@ class LLM:
             gpu_memory_utilization=gpu_memory_utilization,
             enable_prefix_caching=enable_prefix_caching,
         )
-        self._device = pick_device(device)
-        self.name, self._revision = str(model).rstrip("/").rpartition("/")[2], revision
-        self._folder = load.find(model, revision)
-        self.config = load.read_config(self._folder, hf_overrides, model_impl)
-        self._dtype = pick_dtype(dtype, self.config.dtype, self._device)
+        if isinstance(model, str | Path):
+            origin: Origin = Folder(
+                model,
+                revision=revision,
+                overrides=hf_overrides,
+                load_format=load_format,
+                quantization=quantization,
+                model_impl=model_impl,
+                seed=seed,
+            )
+            self._device = pick_device(device)
+            self._dtype = pick_dtype(dtype, origin.config.dtype, self._device)
+        else:
+            refuse_for_object(tokenizer, revision, hf_overrides, load_format, quantization)
+            origin = Live(model)
+            self._device, self._dtype = placed_as(origin, device, dtype)
+        self._origin, self._revision, self.name = origin, revision, origin.name
+        self.config, self._folder = origin.config, origin.folder
+        self._given_tokenizer = None if isinstance(tokenizer, str | Path) else tokenizer
         self.tokenizer = _tokenizer(tokenizer, self._folder)
         self._chat_template = chats.load_if_path(chat_template, self.tokenizer)
-        self._defaults = default_params(self._folder, generation_config, override_generation_config)
-        with room_for_weights(self._device):
-            network = load.build(self.config, self._dtype, self._device)
-        if load_format == "dummy":
-            load.fill_dummy(network, seed)
-        elif load_format in ("auto", "safetensors"):
-            load.fill(network, self._folder)
-        else:
-            raise ParamError(
-                f"load_format must be 'auto', 'safetensors' or 'dummy', got {load_format!r}"
-            )
-        load.ready(network)
-        self._dummy = load_format == "dummy"
-        self._num_parameters = sum(p.numel() for p in network.parameters())
-        self.engine, self.max_model_len = new_engine(
-            network,
-            self.config,
-            self._dtype,
-            self._device,
-            limits,
-            refill=partial(_refill, folder=None if self._dummy else self._folder, seed=seed),
-            processed_logprobs=logprobs_mode == "processed_logprobs",
-            deterministic=deterministic,
+        self._defaults = default_params(
+            origin.generation, generation_config, override_generation_config
         )
-        self.intake = Intake(
-            self.tokenizer,
-            self.config,
-            eos_ids=eos_ids(self._folder, self.config, self.tokenizer.eos_token_id),
-            model_eos_ids=eos_ids(self._folder, self.config, None),
-            num_pages=self.engine.scheduler.pages.num_pages - 1,
-            page_bytes=page_bytes(self.config, self._dtype),
-            max_logprobs=max_logprobs,
-            max_model_len=self.max_model_len,
-            seed=seed,
-        )
-        self._scorer = Scorer(self.engine, self.intake)
         self._closed = self._freed = False
+        try:
+            self.engine, self.max_model_len = start(
+                origin,
+                self._dtype,
+                self._device,
+                limits,
+                processed_logprobs=logprobs_mode == "processed_logprobs",
+                deterministic=deterministic,
+            )
+            self._num_parameters = _num_parameters(self.engine.runner.model)
+            self.intake = Intake(
+                self.tokenizer,
+                self.config,
+                eos_ids=eos_ids(origin.generation, self.config, self.tokenizer.eos_token_id),
+                model_eos_ids=eos_ids(origin.generation, self.config, None),
+                num_pages=self.engine.scheduler.pages.num_pages - 1,
+                page_bytes=page_bytes(self.config, self._dtype),
+                max_logprobs=max_logprobs,
+                max_model_len=self.max_model_len,
+                seed=seed,
+            )
+            self._scorer = Scorer(self.engine, self.intake)
+        except BaseException as error:
+            traceback.clear_frames(error.__traceback__)  # they would hold tensors
+            if hasattr(self, "engine"):
+                self.close()
+            raise
 
     def generate(
         self,
@@ -359,6 +375,8 @@ class LLM:
 
     def get_tokenizer(self):
         """The model's tokenizer as a `transformers` object (imports transformers)."""
+        if self._given_tokenizer is not None:
+            return self._given_tokenizer
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(self.tokenizer.folder or self._folder)
@@ -445,20 +463,22 @@ class LLM:
         template = self._chat_template or templates.get("default")
         return ModelInfo(
             name=self.name,
-            path=str(self._folder),
+            path=self._origin.path,
             architecture=self.config.architecture,
             implementation=self.config.implementation,
+            quantization=self._origin.quantization,
             dtype=str(self._dtype).removeprefix("torch."),
             device=str(self._device),
             num_parameters=self._num_parameters,
             max_model_len=self.max_model_len,
             weight_bytes=self._num_parameters * self._dtype.itemsize,
             kv_bytes=scheduler.pages.num_pages * page_bytes(self.config, self._dtype),
+            memory={**self._weight_bytes(), "kv_cache": scheduler.pages.memory.num_bytes},
             num_pages=scheduler.pages.num_pages - 1,
             num_free_pages=scheduler.pages.num_free,
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting),
-            fingerprint="dummy" if self._dummy else load.fingerprint(self._folder),
+            fingerprint=self._origin.fingerprint,
             revision=self._revision,
             chat_template_hash=chats.template_hash(template) if template else None,
             versions={"nbllm": __version__, "torch": torch.__version__},
@@ -483,9 +503,20 @@ class LLM:
         state = "closed" if self._closed else f"{self._num_parameters:,} parameters"
         return f"<LLM {self.name!r} ({state}, {self._device})>"
 
+    def _weight_bytes(self) -> dict[str, int]:
+        """Bytes of what the model is made of."""
+        network = cast(nn.Module, self.engine.runner.model)
+        weights = 0 if isinstance(self._origin, Live) else _bytes(network.parameters())
+        return {"weights": weights, "tables": _bytes(network.buffers())}
+
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"{self.name!r} was closed; load it again")
+        if isinstance(live := self._origin, Live):
+            if live.moved:
+                self.engine.weights_changed(live.build(self._dtype, self._device))
+            elif live.written():
+                self.engine.weights_changed()
 
     def _any(self, prompts_or_messages: Any) -> list[Prompt]:
         """Prompts, whether they came as such or as conversations."""
@@ -548,21 +579,20 @@ class LLM:
         return self.intake.jobs(prompts, each, _priorities(priority, len(prompts)))
 
 
-def _refill(network: torch.nn.Module, folder: Path | None, seed: int) -> None:
-    """Read the weights once more; without a folder they are dummies."""
-    if folder is None:
-        load.fill_dummy(network, seed)
-    else:
-        load.fill(network, folder)
-    load.ready(network)
-
-
-def _tokenizer(tokenizer: Any, folder: Path) -> Tokenizer:
-    if tokenizer is None:
+def _tokenizer(tokenizer: Any, folder: Path | None) -> Tokenizer:
+    if tokenizer is None and folder is not None:
         return Tokenizer.from_folder(folder)
     if isinstance(tokenizer, str | Path):
         return Tokenizer.from_folder(load.find(tokenizer))
     return Tokenizer.from_object(tokenizer)
+
+
+def _num_parameters(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _bytes(tensors: Iterable[torch.Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def _priorities(priority: Any, count: int) -> list[int]:

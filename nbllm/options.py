@@ -26,7 +26,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "max_seq_len_to_capture": (None,),
     "mm_processor_kwargs": (None, {}),
     "pipeline_parallel_size": (1,),
-    "quantization": (None,),
     "runner": ("auto", "generate"),
     "skip_tokenizer_init": (False,),
     "speculative_config": (None,),

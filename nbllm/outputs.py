@@ -261,18 +261,24 @@ class ChoiceOutput:
 
 @dataclass(slots=True, kw_only=True, frozen=True)
 class ModelInfo:
-    """What is loaded, and how. Sizes in bytes; kv_bytes is what the page pool may grow to."""
+    """What is loaded, and how. Sizes in bytes; kv_bytes is what the page pool may grow to.
+
+    quantization: how the weights are stored and what became of them; None: they are plain.
+    memory: by part, what this model holds on its device; weights of an adopted model are the user's.
+    """
 
     name: str
     path: str
     architecture: str
     implementation: str
+    quantization: str | None = None
     dtype: str
     device: str
     num_parameters: int
     max_model_len: int
     weight_bytes: int
     kv_bytes: int
+    memory: dict[str, int] = field(default_factory=dict)
     num_pages: int
     num_free_pages: int
     num_running: int

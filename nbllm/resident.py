@@ -14,10 +14,11 @@ _current: str | None = None
 _last: Any = None
 
 
-def load(model: str | LLM = "tiny", *, name: str | None = None, **options) -> LLM:
+def load(model: Any = "tiny", tokenizer: Any = None, *, name: str | None = None, **options) -> LLM:
     """Load `model` and make it the one that magics and widgets use.
 
-    model: what `LLM` takes, or an `LLM`. name: what it is called here (default: the model's name);
+    model: what `LLM` takes (a name, a folder, a transformers model object), or an `LLM`.
+    tokenizer: a name, a folder or a fast tokenizer; a model object needs one. name: what it is called here (default: the model's name);
     a model already loaded under that name is closed first. Without `name` every other resident
     model is closed too, so that a kernel holds one model unless it asks for more.
     options: passed to `LLM`. Raises whatever `LLM` raises; then nothing is loaded or closed.
@@ -25,6 +26,8 @@ def load(model: str | LLM = "tiny", *, name: str | None = None, **options) -> LL
     global _current
     from .llm import LLM
 
+    if tokenizer is not None:
+        options["tokenizer"] = tokenizer
     if isinstance(model, LLM):
         if options:
             given = ", ".join(options)
@@ -50,6 +53,13 @@ def current(name: str | None = None) -> LLM:
     if chosen is None or chosen not in _llms:
         raise NoModelError("no model is loaded; nbllm.load() or %nbllm load MODEL loads one")
     return _llms[chosen]
+
+
+def use(name: str) -> LLM:
+    """Make the resident model called `name` the current one. Raises `NoModelError`."""
+    global _current
+    llm, _current = current(name), name
+    return llm
 
 
 def loaded() -> dict[str, LLM]:

@@ -45,13 +45,13 @@ FILES = {m.__file__ for m in MODULES}
 
 
 class InterruptAtLine:
-    """Raise KeyboardInterrupt at the n-th line that the engine's own files execute."""
+    """Raise KeyboardInterrupt at the n-th line that the engine's own files (or `files`) execute."""
 
-    def __init__(self, at: int):
-        self.left = at
+    def __init__(self, at: int, files: set[str] = FILES):
+        self.left, self.files = at, files
 
     def __call__(self, frame, event, arg):
-        if frame.f_code.co_filename not in FILES:
+        if frame.f_code.co_filename not in self.files:
             return None
         if event == "line":
             self.left -= 1

@@ -68,6 +68,8 @@ def fits(x: Tensor, weight: Tensor, most: int = MOST) -> bool:
     """Whether `skinny_linear` is the fastest way from x [M, K] through weight; most 0: it never is."""
     if not 0 < len(x) <= most or not use_triton(x) or x.dtype != weight.dtype:
         return False
+    if not weight.is_contiguous():  # somebody else's, stored the other way round
+        return False
     # without tensor cores, several rows are a product like any other; with them, of a large weight
     return len(x) == 1 or (x.element_size() == 2 and weight.numel() <= LARGE)
 

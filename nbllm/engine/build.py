@@ -67,13 +67,14 @@ def new_engine(
     limits: Limits,
     *,
     refill: Callable[[nn.Module], None] | None = None,
+    owned: bool = True,
     processed_logprobs: bool = False,
     deterministic: bool = False,
 ) -> tuple[Engine, int]:
     """An engine for `model`, and the longest sequence it takes (prompt and output together).
 
-    refill: reads the weights of the model again, after they were given up; None: they are somebody
-        else's, and stay where they are while the engine sleeps.
+    refill: reads the weights of the model again, after they were given up; None: they are kept.
+    owned: whether the weights are the engine's; those of others stay while it sleeps.
     Raises `ParamError` for a max_model_len beyond the model's, `OutOfMemoryError` when the cache
     cannot hold one sequence of the max_model_len that was asked for.
     """
@@ -105,7 +106,7 @@ def new_engine(
     home = torch.cuda.device(memory.kv.device) if device.type == "cuda" else NOWHERE
     with home:
         runner = kind(model, config, rows, memory.kv, sampler)
-    weights = Weights(model, refill) if refill else None
+    weights = Weights(model, refill) if owned else None
     return Engine(runner, scheduler, weights=weights, home=home), max_len
 
 

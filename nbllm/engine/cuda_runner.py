@@ -52,6 +52,8 @@ ALIGNED = 16
 
 TOKENS, CHUNKS = (16, 32, 64, 128, 192, 256, 384, 512), (1, 8)
 """Sizes of captured steps of short prompts: tokens in all, and prompts."""
+FIRST = 128
+"""Tokens of the step of prompts that is there from the start."""
 
 Finish = Callable[[], Samples]
 """Waits for what has been launched."""
@@ -125,6 +127,26 @@ class CudaRunner(Runner):
         if shape not in self._seats:
             self._seats[shape] = Seat(shape, self.device)
         return self._seats[shape]
+
+    @torch.inference_mode()
+    def warm_up(self) -> None:
+        """Make the kernels and the two steps of a short prompt's first tokens.
+
+        They are compiled, or found where they were kept, while the weights arrive.
+        """
+        if self.on_gpu:
+            self.on_device.warm_up()
+            self._warm_up_prompts()
+            size, needs = self.size(1), Needs()
+            self._graph(self._key(size, needs), lambda i: self._step(i, needs), size)
+
+    def _warm_up_prompts(self) -> None:
+        self._prompt_step(_Short(tokens=FIRST, chunks=1), Needs())
+
+    def replace(self, model: nn.Module) -> None:
+        """Go on with another model; captured steps have the addresses of the old one."""
+        self.rest()
+        super().replace(model)
 
     def close(self) -> None:
         """Let go of every tensor, graph and thread. Closing twice is no error."""
@@ -430,22 +452,26 @@ class CudaRunner(Runner):
             return None
         words = torch.from_numpy(short.words(plan, self.on_device.idle))
         self._words.copy_(words, non_blocking=True)
-
-        def step(words: Tensor) -> None:
-            hidden, rows = self._prompts_of(words, short)
-            if together:
-                self.draws.draw(self.model.compute_logits(hidden), rows, needs)
-            else:
-                self._keep(hidden, rows)
-
-        key = "prompts", short.tokens, short.chunks, needs.filters if together else None
-        self.graphs.get(key, step, self._words, self._idle_words).replay()
+        self._prompt_step(short, needs if together else None).replay()
         if not together:
             return self._draw(index, plan.completing, size)
         if not len(index):
             return lambda: Samples.none([])
         column = self._column(rows, size, needs)
         return lambda: self._read(column, index)
+
+    def _prompt_step(self, short: _Short, needs: Needs | None):
+        """The step of prompts of a size, captured; without `needs` it ends before the draw."""
+
+        def step(words: Tensor) -> None:
+            hidden, rows = self._prompts_of(words, short)
+            if needs is None:
+                self._keep(hidden, rows)
+            else:
+                self.draws.draw(self.model.compute_logits(hidden), rows, needs)
+
+        key = "prompts", short.tokens, short.chunks, None if needs is None else needs.filters
+        return self.graphs.get(key, step, self._words, self._idle_words)
 
     def _prompts_of(self, words: Tensor, short: _Short) -> tuple[Tensor, Tensor]:
         """The last hidden states of the prompts in `words`, and their rows."""

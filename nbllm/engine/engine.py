@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
 import numpy as np
+from torch import nn
 
 from nbllm.errors import OutOfMemoryError
 
@@ -106,6 +107,13 @@ class Engine:
         """Forget every cached prefix."""
         with self._turns:
             self.scheduler.pages.forget_blocks()
+
+    def weights_changed(self, model: nn.Module | None = None) -> None:
+        """What was computed before does not count any more; `model`: instead of the one so far."""
+        with self._turns, self._home:
+            self.scheduler.pages.forget_blocks()
+            if model is not None:
+                self.runner.replace(model)
 
     def close(self) -> None:
         """End every request and let go of the model and the cache."""

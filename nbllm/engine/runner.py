@@ -102,6 +102,13 @@ class Runner:
         if self.kv.device.type == "cuda":
             torch.cuda.empty_cache()
 
+    def warm_up(self) -> None:
+        """Prepare what does not depend on the weights, which are not there yet. Here: nothing."""
+
+    def replace(self, model: nn.Module) -> None:
+        """Go on with another model of the same shapes."""
+        self.model = cast(TextGenerationModel, model)
+
     def close(self) -> None:
         """Let go of every tensor and thread. Closing twice is no error."""
         self.masks.close()

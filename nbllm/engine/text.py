@@ -17,8 +17,7 @@ class Tokenizer:
     """A fast tokenizer with what its folder says about it."""
 
     def __init__(self, backend: Backend, config: dict[str, Any], folder: Path | None = None):
-        # a copy, since a user's tokenizer may have padding or truncation switched on
-        self.backend = Backend.from_str(backend.to_str())
+        self.backend = backend
         self.backend.no_padding()
         self.backend.no_truncation()
         self.config, self.folder = config, folder
@@ -53,7 +52,8 @@ class Tokenizer:
             "chat_template": getattr(tokenizer, "chat_template", None),
             **getattr(tokenizer, "special_tokens_map", {}),
         }
-        return cls(backend, config, folder)
+        # a copy, since a user's tokenizer may have padding or truncation switched on
+        return cls(Backend.from_str(backend.to_str()), config, folder)
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         return self.backend.encode(text, add_special_tokens=add_special_tokens).ids

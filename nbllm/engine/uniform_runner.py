@@ -48,6 +48,9 @@ class UniformRunner(CudaRunner):
         """Rows of every captured step."""
         return self.most
 
+    def _warm_up_prompts(self) -> None:
+        """Nothing: passes of prompts are those of steps."""
+
     def _forward(self, index: Tensor) -> Tensor:
         """The hidden states [most, N] of the rows `index`, each one a prompt's last token."""
         state = self.on_device.state

@@ -30,14 +30,15 @@ class Away:
 
 
 class Weights:
-    """Those of `model`; `refill` reads them again. On a CPU they never leave."""
+    """Those of `model`; `refill` reads them again, if it can be. On a CPU they never leave."""
 
-    def __init__(self, model: nn.Module, refill: Callable[[nn.Module], None]):
+    def __init__(self, model: nn.Module, refill: Callable[[nn.Module], None] | None):
         self.model, self.refill = model, refill
         self._away: list[Away] = []
 
     def leave(self, *, keep: bool) -> None:
         """Free their memory; keep: after copying them to the host."""
+        keep = keep or self.refill is None
         here = list(self._here())
         if here:
             with Ferry(here[0][0].device) as ferry:
@@ -59,7 +60,7 @@ class Weights:
                 for away in self._away:
                     if away.copy is not None:
                         ferry.to_device(away.copy, _bytes_of(away.storage))
-            if any(away.copy is None for away in self._away):
+            if self.refill is not None and any(away.copy is None for away in self._away):
                 self.refill(self.model)
         except BaseException:
             for away in self._away:

@@ -25,13 +25,13 @@ FIELDS = {
 
 
 def default_params(
-    folder: Path, source: str | Path, override: dict[str, Any] | None
+    own: dict[str, Any], source: str | Path, override: dict[str, Any] | None
 ) -> SamplingParams:
-    """The default sampling parameters: the model's own, with `override` laid over them."""
+    """The default sampling parameters: the model's `own`, with `override` laid over them."""
     if source in ("vllm", "nbllm"):
         found: dict[str, Any] = {}
     elif source == "auto":
-        found = read_json(folder / "generation_config.json")
+        found = own
     else:
         found = read_json(Path(source) / "generation_config.json")
         if not found:
@@ -43,8 +43,7 @@ def default_params(
     return SamplingParams(**given)
 
 
-def eos_ids(folder: Path, config: ModelConfig, own: int | None) -> list[int]:
-    """The ids that end a text: the file's, else config.json's, and the tokenizer's `own`."""
-    generation = read_json(folder / "generation_config.json")
+def eos_ids(generation: dict[str, Any], config: ModelConfig, own: int | None) -> list[int]:
+    """The ids that end a text: generation_config's, else config.json's, and the tokenizer's `own`."""
     ids = as_ids(generation.get("eos_token_id")) or config.eos_token_ids
     return [i for i in {*ids, *([own] if own is not None else [])} if i < config.vocab_size]

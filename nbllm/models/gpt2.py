@@ -78,8 +78,6 @@ class GPT2LMHeadModel(nn.Module):
         "activation_function": ("gelu_new", *ACTS),
     }
     TRANSPOSED = ("c_attn", "c_proj", "c_fc")
-    PREFIX = "transformer."
-    """What the names of some checkpoints lack, those of the original weights among them."""
 
     def __init__(self, c: ModelConfig):
         super().__init__()

@@ -21,8 +21,9 @@ class TextGenerationModel(Protocol):
 
     Parameters are made with `layers.empty` (or the layers of that file) and carry the checkpoint's
     names. An optional class attribute `FUSED` maps a parameter stored fused to the checkpoint's
-    parts, in order: `{"qkv_proj": ("q_proj", "k_proj", "v_proj")}`. Another, `REQUIRED`, maps fields of
-    config.json to the values that the model can compute: `{"hidden_act": ("silu",)}`.
+    parts, in order: `{"qkv_proj": ("q_proj", "k_proj", "v_proj")}`. Where checkpoints differ more,
+    `stored_as` and `UNUSED` say how: see `sources`. Another, `REQUIRED`, maps fields of config.json to
+    the values that the model can compute: `{"hidden_act": ("silu",)}`.
 
     The interface is that of vLLM's `VllmModelForTextGeneration`, with a `Batch` for its metadata.
     """

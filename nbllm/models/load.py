@@ -1,29 +1,46 @@
-"""From a name to a model with its weights: find the folder, read the config, fill the parameters."""
+"""From a model folder to a module with its weights.
+
+`hub` finds the folder, `checkpoint` reads what is in it, `sources` says which tensors a parameter
+is made of, `fill` matches the two, `stream` moves the bytes.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator
-from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 
-from nbllm.errors import ModelError, UnsupportedModelError, did_you_mean
+from nbllm.errors import ModelError, UnsupportedModelError
 
 from . import MODELS
+from .checkpoint import Checkpoint, read_json, weight_files
 from .config import ModelConfig
+from .fill import Entries, stream
+from .hub import find
 from .layers import Linear
+from .stream import Stream
 
-BUNDLED = {"tiny": Path(__file__).parents[1] / "assets" / "tiny"}
-HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model"]
-NEEDLESS = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
-"""What older checkpoints store although it is computed: rotary frequencies, causal masks."""
+__all__ = [
+    "DTYPES",
+    "Checkpoint",
+    "Entries",
+    "Stream",
+    "build",
+    "fill_dummy",
+    "find",
+    "let_go",
+    "model_class",
+    "native_config",
+    "read_config",
+    "read_json",
+    "ready",
+    "stream",
+    "weight_files",
+]
+
 DTYPES = {
     "float32": torch.float32,
     "float": torch.float32,
@@ -31,45 +48,6 @@ DTYPES = {
     "half": torch.float16,
     "bfloat16": torch.bfloat16,
 }
-
-
-def find(model: str | Path, revision: str | None = None) -> Path:
-    """The local folder of a bundled name, a folder, or a hub id (downloaded when not in the cache)."""
-    if str(model) in BUNDLED:
-        return BUNDLED[str(model)]
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
-    if str(model).count("/") == 1 and not str(model).startswith((".", "/", "~")):
-        return _download(str(model), revision)
-    hint = did_you_mean(str(model), list(BUNDLED))
-    raise ModelError(
-        f"no model {str(model)!r}: neither a bundled name ({', '.join(BUNDLED)}), nor a folder, "
-        f"nor a hub id of the form owner/name{hint}"
-    )
-
-
-def _download(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES))
-    except Exception as error:
-        # the hub's own errors run over many lines; the first one says what happened
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            f"cannot get {name!r} from the hub, and there is no such folder: {reason}"
-        ) from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file's object; {} when there is no such file."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise ModelError(f"{path} is not valid JSON: {error}") from None
 
 
 def read_config(
@@ -109,8 +87,13 @@ def _native_config(folder: Path, raw: dict[str, Any]) -> ModelConfig:
             f"{folder} is a {architecture or 'model without an architecture'}; nbllm runs {known}, "
             "and what nbllm.models.register is given"
         )
+    return native_config(architecture, raw)
+
+
+def native_config(architecture: str, raw: dict[str, Any]) -> ModelConfig:
+    """For nbllm's own code. Raises `UnsupportedModelError` for what that does not follow."""
     config = ModelConfig.from_hf(raw)
-    for field, values in getattr(_class_of(architecture), "REQUIRED", {}).items():
+    for field, values in getattr(model_class(architecture), "REQUIRED", {}).items():
         config.require(field, *values)
     return config
 
@@ -122,20 +105,21 @@ def _foreign_config(raw: dict[str, Any], why: str) -> ModelConfig:
 
 
 def build(config: ModelConfig, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """The model with uninitialised parameters of `dtype` on `device`."""
+    """The model with parameters of `dtype` on `device`, all zero."""
     if not config.native:
         from .fallback import TransformersModel
 
         return TransformersModel(config, dtype, device)
-    model = _class_of(config.architecture)(config)
+    model = model_class(config.architecture)(config)
     made: dict[int, nn.Parameter] = {}  # tied parameters stay one
     for part in model.modules():
         for key, p in part._parameters.items():
             if p is None:
                 continue
             if id(p) not in made:
-                empty = torch.empty(p.shape, dtype=dtype, device=device)
-                made[id(p)] = nn.Parameter(empty, requires_grad=False)
+                # finite, so that kernels can be tried on them before the weights are there
+                zero = torch.zeros(p.shape, dtype=dtype, device=device)
+                made[id(p)] = nn.Parameter(zero, requires_grad=False)
             part._parameters[key] = made[id(p)]
         for key, buffer in part._buffers.items():
             if buffer is not None:
@@ -143,7 +127,8 @@ def build(config: ModelConfig, dtype: torch.dtype, device: torch.device) -> nn.M
     return model.eval()
 
 
-def _class_of(architecture: str) -> type[nn.Module]:
+def model_class(architecture: str) -> type[nn.Module]:
+    """The class that runs an architecture of `MODELS`."""
     found = MODELS[architecture]
     if isinstance(found, str):
         module, name = found.split(":")
@@ -162,6 +147,15 @@ def ready(model: nn.Module) -> None:
             part.ready()
 
 
+def let_go(model: nn.Module) -> None:
+    """Free a model's memory, whoever still holds the model."""
+    for part in model.modules():
+        part._parameters.clear()
+        part._buffers.clear()
+        if isinstance(part, Linear):
+            part.packed = None
+
+
 def fill_dummy(model: nn.Module, seed: int = 0) -> None:
     """Random weights of the usual size: for timing, where the text does not matter."""
     if own := getattr(model, "fill", None):
@@ -170,95 +164,3 @@ def fill_dummy(model: nn.Module, seed: int = 0) -> None:
         generator = torch.Generator(p.device).manual_seed(seed)
         p.data.normal_(0.0, 0.02, generator=generator) if p.ndim > 1 else p.data.fill_(1.0)
         seed += 1
-
-
-def fill(model: nn.Module, folder: Path) -> None:
-    """Copy the folder's safetensors into the model; every tensor must be there and be wanted."""
-    if own := getattr(model, "fill", None):
-        own(folder)
-        return
-    prefix, transposed = getattr(model, "PREFIX", ""), getattr(model, "TRANSPOSED", ())
-    with ExitStack() as stack:
-        files = [stack.enter_context(_open(path)) for path in weight_files(folder)]
-        stored = {name: file for file in files for name in file.keys()}  # noqa: SIM118
-        bare = prefix and not any(name.startswith(prefix) for name in stored)
-        where = {(prefix if bare else "") + name: name for name in stored}
-        missing, used = [], set()
-        for name, sources in _sources(model):
-            absent = [s for s in sources if s not in where]
-            missing += absent
-            if not absent:
-                used.update(sources)
-                parts = [stored[where[s]].get_tensor(where[s]) for s in sources]
-                if name.endswith(".weight") and any(f".{t}." in name for t in transposed):
-                    parts = [part.T for part in parts]
-                _copy(name, model.get_parameter(name), parts)
-        extra = where.keys() - used - _tied(model)
-        unexpected = sorted(n for n in extra if not n.endswith(NEEDLESS))
-    problems = [
-        f"{what} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
-        for what, names in (("lacks", missing), ("has unexpected", unexpected))
-        if names
-    ]
-    if problems:
-        raise ModelError(f"the checkpoint in {folder} {' and '.join(problems)}")
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors of a folder. Raises `ModelError` when there are none or one is missing."""
-    index = read_json(folder / "model.safetensors.index.json")
-    names = sorted(set(index.get("weight_map", {}).values()))
-    files = [folder / n for n in names] or sorted(folder.glob("*.safetensors"))
-    if not files:
-        pickled = list(folder.glob("*.bin")) + list(folder.glob("*.pt"))
-        why = (
-            f" (only {pickled[0].name}: pickled weights can run code, convert them with safetensors)"
-            if pickled
-            else ""
-        )
-        raise ModelError(f"{folder} holds no *.safetensors weights{why}")
-    if absent := [f.name for f in files if not f.is_file()]:
-        raise ModelError(f"{folder} lacks {', '.join(absent)}, which its index names")
-    return files
-
-
-def fingerprint(folder: Path) -> str:
-    """Identifies the weights without reading them: a hash of the safetensors' headers and sizes."""
-    digest = hashlib.sha256()
-    for path in weight_files(folder):
-        with path.open("rb") as file:
-            length = file.read(8)
-            digest.update(length + file.read(int.from_bytes(length, "little")))
-        digest.update(path.stat().st_size.to_bytes(8, "little"))
-    return digest.hexdigest()[:16]
-
-
-def _open(path: Path):
-    try:
-        return safe_open(path, framework="pt", device="cpu")
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from None
-
-
-def _sources(model: nn.Module) -> Iterator[tuple[str, list[str]]]:
-    """Each parameter with the checkpoint tensors that it is made of, in order."""
-    fused = getattr(model, "FUSED", {})
-    for name, _ in model.named_parameters():
-        part = next((f for f in fused if f".{f}." in name), None)
-        yield name, [name.replace(part, p) for p in fused[part]] if part else [name]
-
-
-def _copy(name: str, parameter: Tensor, parts: list[Tensor]) -> None:
-    rows = sum(len(p) for p in parts)
-    if (rows, *parts[0].shape[1:]) != tuple(parameter.shape):
-        raise ModelError(
-            f"{name} has shape {[rows, *parts[0].shape[1:]]}, config.json says {list(parameter.shape)}"
-        )
-    for target, source in zip(parameter.data.split([len(p) for p in parts]), parts, strict=True):
-        target.copy_(source)
-
-
-def _tied(model: nn.Module) -> set[str]:
-    """Second names of shared parameters: some checkpoints carry them."""
-    once = {name for name, _ in model.named_parameters()}
-    return {name for name, _ in model.named_parameters(remove_duplicate=False)} - once

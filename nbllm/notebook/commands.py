@@ -1,4 +1,4 @@
-"""`%nbllm load`, `status` and `unload`."""
+"""`%nbllm load`, `use`, `status` and `unload`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ HELP = """\
     --dtype D             float32, bfloat16, float16; else what suits the model and the device
     --max-model-len N     tokens of context
     --device D            cuda, cpu; else the GPU if there is one
+%nbllm use NAME       make another loaded model the current one
 %nbllm status         what is loaded, and how full it is
 %nbllm unload [NAME]  free one model's memory, or everything's
 
@@ -52,6 +53,11 @@ def load(args: Namespace) -> None:
     print(_headline(args.name or llm.name, llm.info()))
 
 
+def use(args: Namespace) -> None:
+    """Make a loaded model the current one."""
+    print(_headline(args.model, resident.use(args.model).info()))
+
+
 def status(args: Namespace) -> None:
     """Print what is loaded."""
     models = resident.loaded()
@@ -72,20 +78,26 @@ def unload(args: Namespace) -> None:
 
 def _headline(name: str, info: ModelInfo) -> str:
     size = f"{info.num_parameters / 1e6:,.1f}M parameters"
-    return f"{name}: {info.architecture}, {size}, {info.dtype} on {info.device}"
+    stored = f", {info.quantization}" if info.quantization else ""
+    return f"{name}: {info.architecture}, {size}, {info.dtype} on {info.device}{stored}"
 
 
 def _details(info: ModelInfo) -> str:
     used = info.num_pages - info.num_free_pages
     rows = {
         "context": f"{info.max_model_len:,} tokens",
-        "weights": _bytes(info.weight_bytes),
+        "weights": _bytes(info.weight_bytes) + _owned(info),
         "KV cache": f"{_bytes(info.kv_bytes)}, {used:,} of {info.num_pages:,} pages in use",
         "requests": f"{info.num_running} running, {info.num_waiting} waiting",
         "implementation": info.implementation,
         "from": info.path,
     }
     return "\n".join(f"    {label:<15} {value}" for label, value in rows.items())
+
+
+def _owned(info: ModelInfo) -> str:
+    """Whose the weights are, where it is not clear."""
+    return " of your model object, no copy" if info.fingerprint == "live" else ""
 
 
 def _bytes(count: int) -> str:
@@ -95,6 +107,7 @@ def _bytes(count: int) -> str:
 def _parsers() -> dict[str, MagicArgumentParser]:
     parsers = {name: MagicArgumentParser(f"nbllm {name}") for name in _COMMANDS}
     parsers["unload"].add_argument("model", nargs="?")
+    parsers["use"].add_argument("model")
     parsers["load"].add_argument("model")
     parsers["load"].add_argument("--name")
     parsers["load"].add_argument("--dtype")
@@ -103,6 +116,6 @@ def _parsers() -> dict[str, MagicArgumentParser]:
     return parsers
 
 
-_COMMANDS = {"help": show_help, "load": load, "status": status, "unload": unload}
+_COMMANDS = {"help": show_help, "load": load, "use": use, "status": status, "unload": unload}
 PARSERS = _parsers()
 """Of each command."""

@@ -45,7 +45,7 @@ def test_unknown_models(monkeypatch, tmp_path):
     refused(ModelError, "./nowhere", "folder", model="./nowhere")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    refused(ModelError, "cannot get 'no/such'", model="no/such")
+    refused(ModelError, "'no/such' is not in the local cache", model="no/such")
     refused(ModelError, "config.json", model=tmp_path)
 
 
@@ -67,9 +67,9 @@ def test_broken_weights(folder):
     refused(ModelError, "unexpected model.extra", model=folder)
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    refused(ModelError, "cannot be read", model=folder)
+    refused(ModelError, "truncated", f"{len(whole) // 2:,} bytes", model=folder)
     (folder / "model.safetensors").rename(folder / "model.bin")
-    refused(ModelError, "no *.safetensors", "pickled", model=folder)
+    refused(ModelError, "no *.safetensors", "pickle", "save_pretrained", model=folder)
     (folder / "model.bin").unlink()
     refused(ModelError, "no *.safetensors", model=folder)
 

@@ -12,7 +12,7 @@ import torch
 
 import nbllm
 
-BENCHMARKS = ("host", "cpu", "beam", "structured", "gpu", "fields")
+BENCHMARKS = ("host", "cpu", "beam", "structured", "gpu", "fields", "start")
 RESULTS = Path(__file__).with_name("results.csv")
 COLUMNS = ["benchmark", "case", "figure", "unit", "machine", "torch", "nbllm", "commit"]
 
@@ -34,7 +34,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--keep", action="store_true", help="append the figures to results.csv")
-    parser.add_argument("--model", default="opt-125m", help="gpu, fields: the shape of which model")
+    shape = "gpu, fields, start: the shape of which model"
+    parser.add_argument("--model", default="opt-125m", help=shape)
     parser.add_argument("--only", choices=("beams",), help="gpu: only these cases")
     parser.add_argument("--first", type=int, help="stop after so many figures")
     args = parser.parse_args()
@@ -42,7 +43,8 @@ def main() -> None:
     if torch.cuda.is_available():
         machine = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, Triton {triton()}"
     where = (machine, torch.__version__, nbllm.__version__, commit())
-    model = {"gpu": [args.model, args.only], "fields": [args.model]}.get(args.name, [])
+    options = {"gpu": [args.model, args.only], "fields": [args.model], "start": [args.model]}
+    model = options.get(args.name, [])
     rows = []
     figures = import_module(f"{__package__}.{args.name}").run(*model)
     for case, figure, unit in islice(figures, args.first):
