@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
@@ -16,6 +17,8 @@ from .job import Job
 from .request import Request
 
 Output = TypeVar("Output", covariant=True)
+LOOK = 64
+"""Steps after which a feed looks at all its jobs, even if the engine has counted no end."""
 
 
 class Work(Protocol[Output]):
@@ -73,6 +76,34 @@ def stream(engine: Engine, jobs: list[Job]) -> Generator[RequestOutput, None, No
         owned.start()
         for outputs in _steps(engine, jobs):
             yield from outputs
+
+
+def feed(engine: Engine, jobs: Iterator[Job], at_once: int) -> Generator[RequestOutput, None, None]:
+    """Yield every job's output when it has finished; a job is made when there is room for it.
+
+    Only the jobs in flight exist, so memory is bounded however many there are; and only when a
+    request has ended are they looked at, so many of them cost a step nothing.
+    """
+    pending: list[Job] = []
+    stats = engine.stats
+    with Owned(engine, pending) as owned:
+        while True:
+            new = list(islice(jobs, at_once - len(pending)))
+            # in place: what is in flight is what an interrupt reports
+            pending += new
+            owned.start(new)
+            if not pending:
+                return
+            ended = stats.num_ended
+            for _ in range(LOOK):
+                engine.step(unless=lambda: stats.num_ended != ended)  # noqa: B023
+                if stats.num_ended != ended:
+                    break
+            done = [job for job in pending if job.finished]
+            for job in done:
+                yield job.check().output()
+            gone = set(map(id, done))
+            pending[:] = [job for job in pending if id(job) not in gone]
 
 
 async def astream(engine: Engine, jobs: list[Job]) -> AsyncGenerator[RequestOutput, None]:

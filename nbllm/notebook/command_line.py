@@ -14,6 +14,7 @@ from IPython.core.error import UsageError
 
 from ..errors import did_you_mean
 from .flags import filled
+from .grid import gathered
 
 _BINDING = re.compile(r"\s*(\w+)\s*<<")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
@@ -64,7 +65,7 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Namespace:
     """Parse, with flags and words in any order. An unknown flag names the nearest known one."""
     # a saved notebook must not change its meaning when a flag is added
     parser.allow_abbrev = False
-    args, unknown = parser.parse_known_intermixed_args(argv)
+    args, unknown = parser.parse_known_intermixed_args(gathered(argv))
     if unknown:
         flag = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[
             0

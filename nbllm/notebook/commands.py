@@ -16,6 +16,7 @@ from .flags import filled, number
 
 if TYPE_CHECKING:
     from ..llm import ModelInfo
+    from .magics import Nbllm
 
 HELP = """\
 %nbllm load MODEL     load "tiny" (bundled), a name on the Hugging Face hub, or a folder
@@ -31,7 +32,7 @@ HELP = """\
 %config Nbllm         shows defaults; %config Nbllm.max_tokens = 200 sets one"""
 
 
-def run(line: str, namespace: Mapping[str, Any]) -> None:
+def run(line: str, namespace: Mapping[str, Any], magics: Nbllm) -> None:
     """Do what `%nbllm line` says, and print a line about it."""
     command, *rest = words(line) or ["help"]
     if command not in PARSERS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -12,6 +12,8 @@ from ..outputs import RequestOutput
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from .work import Work
 
 PERIOD = 1 / 20
 """Seconds between updates: the page, not the model, is the slow part."""
@@ -77,34 +79,65 @@ class Live:
         self._publish(data=bundle, metadata={}, transient={"display_id": self._id}, update=update)
 
 
+class Latest:
+    """What each request of a run has become so far, None before its first token; and how much it is."""
+
+    def __init__(self, total: int):
+        self.outputs: list[RequestOutput | None] = [None] * total
+        self.done = self.num_tokens = 0
+
+    def put(self, place: int, output: RequestOutput) -> None:
+        """`output` is the latest of its request."""
+        before, self.outputs[place] = self.outputs[place], output
+        self.done += ended(output) - ended(before)
+        self.num_tokens += _size(output) - (_size(before) if before else 0)
+
+
+def ended(output: RequestOutput | None) -> bool:
+    """Whether it came to its end, and was not cut short."""
+    return output is not None and output.finished and not output.aborted
+
+
+def _size(output: RequestOutput) -> int:
+    return sum(len(completion.token_ids) for completion in output.outputs)
+
+
 class Watch:
-    """Draws a run: the text while it is made, or how far it is when there are many texts."""
+    """Draws a run: the text while it is made, or how far it is when there are many texts.
+
+    stream: True for text, False for progress, however many there are; None: as many allow.
+    """
 
     def __init__(
-        self, shell: InteractiveShell, *, kind: str, prompts: Sequence[str], n: int, quiet: bool
+        self, shell: InteractiveShell, work: Work, *, quiet: bool, stream: bool | None = None
     ):
-        self._kind, self._prompts = kind, prompts
-        self._texts = len(prompts) * n <= MAX_TEXTS
+        self._work = work
+        self.texts = work.num_completions <= MAX_TEXTS if stream is None else stream
         # a terminal has no display that changes in place; the result follows at once
         publish = shell.display_pub.publish if hasattr(shell, "kernel") and not quiet else None
-        self.live = Live(publish, after=TEXT_AFTER if self._texts else PROGRESS_AFTER)
+        self.live = Live(publish, after=TEXT_AFTER if self.texts else PROGRESS_AFTER)
+        self._before = 0, 0
 
-    def show(self, latest: Sequence[RequestOutput | None]) -> None:
-        """latest: what each prompt has become so far, None before its first token."""
-        self.live.show(lambda: self._text(latest) if self._texts else self._progress(latest))
+    def begin(self, latest: Latest) -> None:
+        """What was done before this run is none of its speed."""
+        self._before = latest.done, latest.num_tokens
 
-    def _text(self, latest: Sequence[RequestOutput | None]) -> dict[str, Any]:
-        begun = [
-            (output, prompt) for output, prompt in zip(latest, self._prompts, strict=True) if output
-        ]
+    def show(self, latest: Latest) -> None:
+        """Show how far it is, if it is time to."""
+        self.live.show(lambda: self._text(latest) if self.texts else self._progress(latest))
+
+    def _text(self, latest: Latest) -> dict[str, Any]:
+        begun = [(o, self._work.prompt(k)) for k, o in enumerate(latest.outputs) if o]
         outputs, prompts = [output for output, _ in begun], [prompt for _, prompt in begun]
-        data = views.completions(outputs, kind=self._kind, prompts=prompts, tokens=False)
+        data = views.completions(outputs, kind=self._work.kind, prompts=prompts, tokens=False)
         return views.bundle(data)
 
-    def _progress(self, latest: Sequence[RequestOutput | None]) -> dict[str, Any]:
-        begun = [output for output in latest if output]
-        done = sum(output.finished for output in begun)
-        num_tokens = sum(
-            len(completion.token_ids) for output in begun for completion in output.outputs
+    def _progress(self, latest: Latest) -> dict[str, Any]:
+        done, num_tokens = self._before
+        return views.progress(
+            latest.done,
+            len(latest.outputs),
+            latest.num_tokens - num_tokens,
+            self.live.seconds,
+            before=done,
         )
-        return views.progress(done, len(latest), num_tokens, self.live.seconds)

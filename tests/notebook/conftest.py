@@ -1,5 +1,6 @@
 """An IPython shell with the magics, and a fake LLM whose every step a test can control."""
 
+import math
 import sys
 import time
 import types
@@ -9,7 +10,14 @@ import pytest
 from beam_outputs import Words, searched
 
 from nbllm.errors import GenerationInterrupted, ModelError, PromptError
-from nbllm.outputs import CompletionOutput, Logprob, RequestMetrics, RequestOutput
+from nbllm.outputs import (
+    ChoiceOutput,
+    CompletionOutput,
+    Logprob,
+    RequestMetrics,
+    RequestOutput,
+    ScoreOutput,
+)
 from nbllm.sampling_params import RequestOutputKind, SamplingParams
 
 
@@ -40,6 +48,7 @@ class FakeLLM:
         self.at_step: Callable[[int], None] = lambda step: None
         self.calls: list[tuple[list, list[SamplingParams]]] = []
         self.running, self.closed = 0, False
+        self.tokenizer = types.SimpleNamespace(encode=lambda text: text.split())
 
     def get_default_sampling_params(self):
         return self.defaults.clone()
@@ -85,8 +94,38 @@ class FakeLLM:
                 raise GenerationInterrupted(done) from None
         return done
 
-    def stream(self, prompts, params):
+    def preprocess_chat(self, messages, chat_template=None, add_generation_prompt=True):
+        """A token a word, one for each message, and one to begin the answer."""
+        ids = [1 for m in messages for _ in ("role", *m["content"].split())]
+        return [{"prompt": repr(messages), "prompt_token_ids": ids + [1] * add_generation_prompt}]
+
+    def score(self, prompts, continuations=None, use_tqdm=True):
+        self.at_step(1)
+        said = continuations or [None] * len(prompts)
+        return [
+            ScoreOutput(prompt=p, continuation=c, token_ids=list(range(n)), logprobs=[-0.5] * n)
+            for p, c in zip(prompts, said, strict=True)
+            if (n := len((p if c is None else c).split()))
+        ]
+
+    def choose(self, prompts, choices, normalize=False, use_tqdm=True):
+        """The longer a choice, the less likely."""
+        self.at_step(1)
+        made = []
+        for prompt, own in zip(prompts, choices, strict=True):
+            weights = [1 / len(c) for c in own]
+            shares = [w / sum(weights) for w in weights]
+            made.append(
+                ChoiceOutput(
+                    prompt=prompt, choices=list(own), probabilities=shares,
+                    logprobs=[math.log(s) for s in shares], num_tokens=[1] * len(own),
+                )
+            )  # fmt: skip
+        return made
+
+    def stream(self, prompts, params, **options):
         self.calls.append((prompts, params))
+        self.stream_options = options
         texts = [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
         if "" in texts:
             raise PromptError("a prompt is empty")
