@@ -101,19 +101,19 @@ class Comparison:
 
 
 def settings(
-    given: Sequence[Sequence[str]] | None,
+    given: Sequence[str] | None,
     grid: Sequence[dict[str, Any]],
     sampled: SamplingParams,
     make: Mapping[str, Any],
 ) -> dict[str, Params]:
-    """Names and parameters: those of `--setting NAME FLAGS`, then those of `--grid`.
+    """Names and parameters: those of `--setting "NAME FLAGS"`, then those of `--grid`.
 
     make: "sampling" and "search": (parser, what makes parameters of its arguments). A setting with a
     --width is a search. Where nothing is said of a seed all share one.
     """
     found: dict[str, Params] = {}
-    for name, flags in given or ():
-        words = shlex.split(flags)
+    for said in given or ():
+        name, *words = shlex.split(said)
         searches = any(
             word.partition("=")[0] in ("-w", "--width", "--beam-width") for word in words
         )
@@ -125,7 +125,7 @@ def settings(
             found[named] = replace(sampled, **setting)
     if not found:
         raise UsageError(
-            "what is to be compared? --setting NAME 'FLAGS', to be repeated, or --grid NAME=V,V"
+            'what is to be compared? --setting "NAME FLAGS", to be repeated, or --grid NAME=V,V'
         )
     seed = draw_seed()
     for name, params in found.items():

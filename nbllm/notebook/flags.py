@@ -105,8 +105,12 @@ def with_flags(*lists: tuple[Any, ...]) -> Callable[[Callable], Callable]:
     return decorate
 
 
+LATER = ("words", "continuation", "choice")
+"""Filled in for each row of `--over`."""
+
+
 def filled(args: Namespace, namespace: Mapping[str, Any]) -> Namespace:
-    """`args` with `{{ name }}` in flag values replaced; the prompt's words are left for later."""
+    """`args` with `{{ name }}` in flag values replaced; what has columns of a frame, later."""
 
     def fill(dest: str, value: Any) -> Any:
         if isinstance(value, list):
@@ -115,7 +119,7 @@ def filled(args: Namespace, namespace: Mapping[str, Any]) -> Namespace:
             return value
         return _converted(dest, Template(value).render(namespace))
 
-    return Namespace(**{d: v if d == "words" else fill(d, v) for d, v in vars(args).items()})
+    return Namespace(**{d: v if d in LATER else fill(d, v) for d, v in vars(args).items()})
 
 
 def _converted(dest: str, text: str) -> Any:

@@ -205,8 +205,8 @@ class Nbllm(Magics):
     @magic_arguments()
     @WORDS
     @argument(
-        "--setting", nargs=2, action="append", metavar=("NAME", "FLAGS"),
-        help="a setting: flags of %%generate, or with --width of %%beam, in quotes; to be repeated",
+        "--setting", action="append", metavar='"NAME FLAGS"',
+        help="a setting: its name, then flags of %%generate, or with --width of %%beam; to be repeated",
     )  # fmt: skip
     @argument("--grid", metavar="NAME=V,V …", help="every combination of these is a setting")
     @argument("--models", metavar="A,B", help="loaded models to compare")
@@ -216,7 +216,7 @@ class Nbllm(Magics):
     ) -> Comparison | None:
         """The same prompt under several settings or models, side by side.
 
-        `%%compare [NAME] --setting greedy "-t 0" --setting wild "-t 1.3" --setting beam "--width 4"`.
+        `%%compare [NAME] --setting "greedy -t 0" --setting "wild -t 1.3" --setting "beam --width 4"`.
         Other flags of %%generate hold for every setting. `.df` is the frame of `LLM.compare`: a row
         per prompt, setting and output, with log-probabilities under the model itself, shares of
         distinct tokens and the parameters that differ; with several models also a column model.

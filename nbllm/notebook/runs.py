@@ -187,11 +187,11 @@ class Runs:
         return self._label(call, llm, "choose", texts, {"normalize": normalize}, ask, make)
 
     def _choices_each(self, call: Call, options: list[str], over: Any) -> list[list[str]]:
-        """Choices may have templates of their own, over each row."""
+        """`{{ }}` in a choice is filled in for each row; a list's texts are literal."""
         rows = _rows(over)
-        columns = [
-            filled_in(call, rows, o) if isinstance(o, str) else [o] * len(rows) for o in options
-        ]
+        if call.args.choices:
+            return [options] * len(rows)
+        columns = [filled_in(call, rows, option) for option in options]
         return [list(each) for each in zip(*columns, strict=True)]
 
     def _label(

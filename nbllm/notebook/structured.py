@@ -13,6 +13,7 @@ from IPython.core.magic_arguments import argument
 from ..errors import did_you_mean
 from ..sampling_params import StructuredOutputsParams
 from .flags import switch
+from .templates import Template
 
 STRUCTURED_FLAGS = (
     argument(
@@ -46,7 +47,9 @@ def structured(args: Namespace, namespace: Mapping[str, Any]) -> dict[str, Any]:
     if (name := found.get("grammar", "")).isidentifier():
         found["grammar"] = _variable("--grammar", name, namespace)
     if choice := choices(args, namespace):
-        found["choice"] = choice
+        # a variable's texts are literal, a flag's are not
+        literal = args.raw or args.choices
+        found["choice"] = choice if literal else [Template(c).render(namespace) for c in choice]
     given: dict[str, Any] = {}
     if found:
         given["structured_outputs"] = StructuredOutputsParams(**found)

@@ -13,6 +13,7 @@ from nbllm.errors import GenerationInterrupted, ModelError, PromptError
 from nbllm.outputs import (
     ChoiceOutput,
     CompletionOutput,
+    Counter,
     Logprob,
     RequestMetrics,
     RequestOutput,
@@ -58,6 +59,22 @@ class FakeLLM:
 
     def close(self):
         self.closed = True
+
+    def sleep(self, level=1):
+        self.asleep = level
+
+    def wake_up(self):
+        self.asleep = 0
+
+    def reset_prefix_cache(self):
+        self.num_resets = getattr(self, "num_resets", 0) + 1
+
+    def get_metrics(self):
+        values = {
+            "prefix_cache_queries": 200, "prefix_cache_hits": 50,
+            "generation_tokens": 1234, "tokens_per_second": 99.6,
+        }  # fmt: skip
+        return [Counter(name=f"nbllm:{name}", value=value) for name, value in values.items()]
 
     def beam_search(self, prompts, params, use_tqdm=False):
         self.calls.append((prompts, params))
