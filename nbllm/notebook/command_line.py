@@ -22,12 +22,16 @@ _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 
 @dataclass(kw_only=True, frozen=True)
 class Call:
-    """One call of a magic. prompt: before templating. out: the variable for the frame, if any."""
+    """One call of a magic. prompt: before templating. out: the variable for the frame, if any.
+
+    from_cell: whether it came as `%%magic`.
+    """
 
     args: Namespace
     prompt: str
     out: str | None
     namespace: ChainMap[str, Any]
+    from_cell: bool = False
 
 
 def read(
@@ -43,7 +47,13 @@ def read(
         names += _name_before_cell(args.words)
     # the one newline that IPython appends is not part of the prompt
     prompt = " ".join(args.words) if cell is None else cell.removesuffix("\n")
-    return Call(args=args, prompt=prompt, out=one_name(names), namespace=namespace)
+    return Call(
+        args=args,
+        prompt=prompt,
+        out=one_name(names),
+        namespace=namespace,
+        from_cell=cell is not None,
+    )
 
 
 def words(line: str) -> list[str]:

@@ -157,6 +157,7 @@ def compared(
     provenance = Provenance.of(first.info(), told, kind="compare")
     models: dict[str, list[RequestOutput]] = {}
     frames: dict[str, pd.DataFrame] = {}
+    bar = len(prompts) > 1 and not quiet
     interrupted, began = False, monotonic()
     with droppable_interrupts() as drop_interrupts:
         for name, llm in llms.items():
@@ -164,7 +165,7 @@ def compared(
             def generate(prompts: list[Any], params: list[Any], llm=llm, name=name) -> list[Any]:
                 nonlocal interrupted
                 try:
-                    models[name] = llm.generate(prompts, params, use_tqdm=not quiet)
+                    models[name] = llm.generate(prompts, params, use_tqdm=bar)
                 except GenerationInterrupted as interrupt:
                     # from here on nothing takes long
                     drop_interrupts()

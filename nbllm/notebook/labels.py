@@ -12,16 +12,16 @@ from .. import views
 from ..errors import GenerationInterrupted
 from ..outputs import ChoiceOutput, ScoreOutput
 from ..replays import Made, Recording
-from .live import PROGRESS_AFTER, Live
+from .live import PROGRESS_AFTER
 from .provenance import Provenance
 from .results import beside
 from .run import droppable_interrupts
 
 if TYPE_CHECKING:
     import pandas as pd
-    from IPython.core.interactiveshell import InteractiveShell
 
     from ..llm import LLM
+    from .live import Screen
 
 AT_ONCE = 256
 """Prompts that are scored together; an interrupt keeps the parts before."""
@@ -95,14 +95,13 @@ class Labels:
 
 
 def label(
-    shell: InteractiveShell,
+    screen: Screen,
     llm: LLM,
     *,
     kind: str,
     prompts: Sequence[str],
     values: dict[str, Any],
     ask: Callable[[int, int], list[ScoreOutput] | list[ChoiceOutput]],
-    quiet: bool,
     keep: Callable[..., Any],
 ) -> Any:
     """Ask for all prompts, a part at a time, and return what `keep` makes of it.
@@ -111,8 +110,7 @@ def label(
     `run`; after an interrupt it gets the parts before, and `GenerationInterrupted` is raised.
     """
     provenance = Provenance.of(llm.info(), values, kind=kind)
-    publish = shell.display_pub.publish if hasattr(shell, "kernel") and not quiet else None
-    live, outputs, interrupted = Live(publish, after=PROGRESS_AFTER), list[Any](), False
+    live, outputs, interrupted = screen.live(PROGRESS_AFTER), list[Any](), False
     began = monotonic()
     with droppable_interrupts() as drop_interrupts, live:
         try:
@@ -122,6 +120,7 @@ def label(
         except KeyboardInterrupt:
             interrupted = True
         drop_interrupts()
+        live.clear()
         result = keep(
             interrupted,
             outputs=outputs,

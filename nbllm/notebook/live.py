@@ -27,7 +27,9 @@ class Live:
     """One display that changes in place, at most 20 times a second, and goes when the run ends.
 
     publish: called with the keyword arguments of IPython's `DisplayPublisher.publish`; None shows
-    nothing. after: seconds before anything is shown. clock: seconds, for tests.
+    nothing. after: seconds before anything is shown. erase: takes everything away that the cell
+    shows; without it an empty output stays where the display was, if there was time for one, and the
+    same cell is not the same saved notebook every time. clock: seconds, for tests.
     """
 
     def __init__(
@@ -35,9 +37,11 @@ class Live:
         publish: Callable[..., Any] | None,
         *,
         after: float,
+        erase: Callable[[], Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._publish, self._clock, self._after = publish, clock, after
+        self._erase = erase
         self._id: str | None = None
         self.began = clock()
         self._due = self.began + after
@@ -68,15 +72,44 @@ class Live:
 
     def clear(self) -> None:
         """Take the display away, if there is one."""
-        if self._id is not None:
+        if self._id is None:
+            return
+        if self._erase is not None:
+            self._erase()
+        else:
             self._send({"text/plain": "", "text/html": ""})
-            self._id = None
+        self._id = None
 
     def _send(self, bundle: dict[str, Any]) -> None:
         update = self._id is not None
         self._id = self._id or uuid4().hex
         assert self._publish is not None
         self._publish(data=bundle, metadata={}, transient={"display_id": self._id}, update=update)
+
+
+class Screen:
+    """What one call of a magic has to show things on. alone: it is the whole cell, nothing else shows."""
+
+    def __init__(self, shell: InteractiveShell, *, quiet: bool = False, alone: bool = False):
+        self.shell, self.quiet, self.alone = shell, quiet, alone
+        self._said: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Print a line; it stays when a live display goes."""
+        self._said.append(line)
+        print(line)
+
+    def live(self, after: float) -> Live:
+        """A display that changes in place."""
+        # a terminal has none; there the result follows at once
+        on = hasattr(self.shell, "kernel") and not self.quiet
+        publish = self.shell.display_pub.publish if on else None
+        return Live(publish, after=after, erase=self._erase if self.alone else None)
+
+    def _erase(self) -> None:
+        self.shell.display_pub.clear_output()
+        for line in self._said:
+            print(line)
 
 
 class Latest:
@@ -108,14 +141,10 @@ class Watch:
     stream: True for text, False for progress, however many there are; None: as many allow.
     """
 
-    def __init__(
-        self, shell: InteractiveShell, work: Work, *, quiet: bool, stream: bool | None = None
-    ):
+    def __init__(self, screen: Screen, work: Work, *, stream: bool | None = None):
         self._work = work
         self.texts = work.num_completions <= MAX_TEXTS if stream is None else stream
-        # a terminal has no display that changes in place; the result follows at once
-        publish = shell.display_pub.publish if hasattr(shell, "kernel") and not quiet else None
-        self.live = Live(publish, after=TEXT_AFTER if self.texts else PROGRESS_AFTER)
+        self.live = screen.live(TEXT_AFTER if self.texts else PROGRESS_AFTER)
         self._before = 0, 0
 
     def begin(self, latest: Latest) -> None:

@@ -239,6 +239,7 @@ class Nbllm(Magics):
         local_ns: dict[str, Any] | None,
     ) -> Any:
         call = read(magic.parser, line, cell, self._namespace(local_ns))
+        self.runs.begin(call)
         return without_frames(run, call)
 
     def _namespace(self, local_ns: dict[str, Any] | None) -> ChainMap[str, Any]:

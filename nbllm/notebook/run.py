@@ -17,9 +17,8 @@ from .live import Latest, Watch, ended
 from .provenance import Provenance
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
-
     from ..llm import LLM
+    from .live import Screen
     from .resume import Finished
     from .work import Work
 
@@ -32,11 +31,10 @@ FEW = 64
 
 
 def run(
-    shell: InteractiveShell,
+    screen: Screen,
     llm: LLM,
     work: Work,
     *,
-    quiet: bool,
     keep: Callable[..., Any],
     stream: bool | None = None,
     finished: Finished | None = None,
@@ -54,12 +52,12 @@ def run(
         llm.info(), work.params, kind=work.kind, seed_step=work.seed_step,
         settings=work.settings, chat=work.chat,
     )  # fmt: skip
-    watch, latest = Watch(shell, work, quiet=quiet, stream=stream), Latest(len(work))
+    watch, latest = Watch(screen, work, stream=stream), Latest(len(work))
     if finished is not None:
         for place, output in finished.find(work).items():
             latest.put(place, output)
         if latest.done and latest.done < len(work):
-            print(
+            screen.say(
                 f"going on: {latest.done:,} of {len(work):,} prompts were done; --fresh begins again"
             )
         finished.begin(work.params.seed)
@@ -76,13 +74,19 @@ def run(
     with droppable_interrupts() as drop_interrupts, watch.live:
         each_token = watch.live.on and (watch.texts or len(places) <= FEW)
         source = _stream(llm, work, places, each_token=each_token)
-        interrupted = follow(source, places, put, lambda: watch.show(latest))
+        try:
+            interrupted = follow(source, places, put, lambda: watch.show(latest), drop_interrupts)
+        except KeyboardInterrupt:
+            # a second one, before they were dropped: what was last seen of the rest has to do
+            interrupted = True
         drop_interrupts()
         outputs = [
-            output or _blank(work.prompt(place), work.params_of(place).n)
+            _aborted(output) if output else _blank(work.prompt(place), work.params_of(place).n)
             for place, output in enumerate(latest.outputs)
         ]
         seconds = watch.live.seconds
+        # before anything is shown that stays
+        watch.live.clear()
         result = keep(
             interrupted, outputs=outputs, work=work, provenance=provenance, seconds=seconds
         )
@@ -115,10 +119,12 @@ def follow(
     places: Sequence[int],
     put: Callable[[int, RequestOutput], None],
     show: Callable[[], None],
+    drop: Callable[[], None] = lambda: None,
 ) -> bool:
     """Wait for `stream`, whose i-th prompt belongs to the i-th of `places`; whether it was interrupted.
 
-    put: called with a place and its latest output; show: called after it.
+    put: called with a place and its latest output; show: called after it; drop: before an interrupt is
+    dealt with, so that a second one changes nothing.
     """
 
     def take(output: RequestOutput) -> None:
@@ -134,8 +140,10 @@ def follow(
                     del unfinished[output.request_id]
                 show()
         except GenerationInterrupted as interrupt:
+            drop()
             partial = interrupt.outputs
         except KeyboardInterrupt:
+            drop()
             # it came between two steps, in our code: the engine ends the run as if it had come there
             partial = _ended(stream, unfinished)
         else:

@@ -21,6 +21,7 @@ from .conversation import Conversation
 from .flags import given, layered
 from .grid import settings
 from .labels import Labels, label
+from .live import Screen
 from .prompts import filled_in, prompts
 from .results import Generation
 from .resume import Finished, identity
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from ..llm import LLM
     from .magics import Nbllm
 
+_CELL_MAGIC = "get_ipython().run_cell_magic("
+
 MAX_TOKENS = 256
 """What `%%generate` generates at most, unless told; `%%chat` has what the context leaves."""
 BEAM_WIDTH, BEAM_TOKENS = 5, 32
@@ -50,6 +53,13 @@ class Runs:
         self.magics = magics
         self.conversations: dict[str, Conversation] = {}
         self.unfinished: Finished | None = None
+        self.screen = Screen(magics.shell)
+
+    def begin(self, call: Call) -> None:
+        """A new call. IPython keeps a cell's source as it runs it: a `%%magic` is one line."""
+        source = (self.shell.user_ns.get("_ih") or [""])[-1].strip()
+        alone = call.from_cell and "\n" not in source and source.startswith(_CELL_MAGIC)
+        self.screen = Screen(self.shell, quiet=call.args.quiet, alone=alone)
 
     @property
     def shell(self) -> Any:
@@ -60,7 +70,7 @@ class Runs:
         before = self._before(call)
         llm = self.llm(call.args.model)
         params = self._params(llm, call, MAX_TOKENS)
-        tails = trim.tails(llm, texts, params.max_tokens) if call.args.trim else {}
+        tails = trim.tails(llm, texts, params.max_tokens, self.screen.say) if call.args.trim else {}
         work = Work(
             kind="completions", prompts=texts, requests=texts, params=params, tails=tails,
             settings=settings(call.args.grid), resumable=over is not None,
@@ -105,7 +115,9 @@ class Runs:
             render = partial(
                 llm.preprocess_chat, add_generation_prompt=not step.continued, **options
             )
-            messages = trim.oldest_dropped(llm, messages, params.max_tokens, render)
+            messages = trim.oldest_dropped(
+                llm, messages, params.max_tokens, render, self.screen.say
+            )
         text = step.asked.turns[-1].content
         return Work(kind="chat", prompts=[text], requests=[messages], params=params, chat=options)
 
@@ -115,7 +127,7 @@ class Runs:
             if step.kept is not None:
                 name = free_name(step.name, self.conversations)
                 self.conversations[name] = step.kept
-                print(f"the conversation as it was goes on with --name {name}")
+                self.screen.say(f"the conversation as it was goes on with --name {name}")
             self.conversations[step.name] = after
         return step.reply(after, **made)
 
@@ -133,7 +145,10 @@ class Runs:
         requests = [start.asked(text).messages for text in texts]
         if args.trim:
             render = partial(llm.preprocess_chat, **options)
-            requests = [trim.oldest_dropped(llm, r, params.max_tokens, render) for r in requests]
+            say = self.screen.say
+            requests = [
+                trim.oldest_dropped(llm, r, params.max_tokens, render, say) for r in requests
+            ]
         work = Work(
             kind="chat", prompts=texts, requests=requests, params=params, chat=options,
             settings=settings(args.grid), resumable=True,
@@ -200,8 +215,8 @@ class Runs:
     ) -> Labels | None:  # fmt: skip
         keep = partial(self._keep, call.out, make)
         result = label(
-            self.shell, llm, kind=kind, prompts=texts, values=values, ask=ask,
-            quiet=call.args.quiet, keep=keep,
+            self.screen, llm, kind=kind, prompts=texts, values=values, ask=ask,
+            keep=keep,
         )  # fmt: skip
         return None if call.out else result
 
@@ -244,7 +259,7 @@ class Runs:
         failed = True
         try:
             result = run(
-                self.shell, llm, work, quiet=call.args.quiet, stream=call.args.stream,
+                self.screen, llm, work, stream=call.args.stream,
                 finished=finished, keep=partial(self._keep, call.out, make),
             )  # fmt: skip
             failed = False
@@ -300,7 +315,7 @@ class Runs:
             if name or resident.loaded() or not self.magics.autoload:
                 raise
         llm = resident.load()
-        print(
+        self.screen.say(
             f"no model was loaded: this is {llm.name!r}, the bundled one; %nbllm load MODEL loads another"
         )
         return llm

@@ -19,7 +19,9 @@ def room(llm: LLM, max_tokens: int | None) -> int:
     return llm.max_model_len - max(1, min(max_tokens or quarter, quarter))
 
 
-def tails(llm: LLM, texts: list[str], max_tokens: int | None) -> dict[int, int]:
+def tails(
+    llm: LLM, texts: list[str], max_tokens: int | None, say: Callable[[str], None]
+) -> dict[int, int]:
     """Of each text that leaves no room for an answer: how many tokens of its end to send."""
     most = llm.max_model_len - 1
     long = {i: n for i, text in enumerate(texts) if (n := _length(llm, text, most)) > most}
@@ -27,7 +29,7 @@ def tails(llm: LLM, texts: list[str], max_tokens: int | None) -> dict[int, int]:
     if long:
         lost = sum(n - keep for n in long.values())
         whose = "the prompt" if len(texts) == 1 else f"{len(long):,} of {len(texts):,} prompts"
-        print(f"--trim: {whose} did not fit; {lost:,} tokens of the beginning were left out")
+        say(f"--trim: {whose} did not fit; {lost:,} tokens of the beginning were left out")
     return dict.fromkeys(long, keep)
 
 
@@ -37,7 +39,11 @@ def _length(llm: LLM, text: str, most: int) -> int:
 
 
 def oldest_dropped(
-    llm: LLM, messages: Messages, max_tokens: int | None, render: Callable[[Messages], list[Any]]
+    llm: LLM,
+    messages: Messages,
+    max_tokens: int | None,
+    render: Callable[[Messages], list[Any]],
+    say: Callable[[str], None],
 ) -> Messages:
     """`messages` without their oldest turns, as many as it takes; system messages and the last stay.
 
@@ -54,7 +60,7 @@ def oldest_dropped(
         rest, dropped = rest[count:], dropped + count
     if _size(render([*system, *rest])) >= llm.max_model_len:
         raise PromptError("--trim: the last message alone does not fit the context; shorten it")
-    print(f"--trim: the conversation did not fit; its {dropped:,} oldest messages were left out")
+    say(f"--trim: the conversation did not fit; its {dropped:,} oldest messages were left out")
     return [*system, *rest]
 
 

@@ -1,10 +1,12 @@
 """An IPython shell with the magics, and a fake LLM whose every step a test can control."""
 
 import math
+import os
 import sys
 import time
 import types
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from beam_outputs import Words, searched
@@ -20,6 +22,8 @@ from nbllm.outputs import (
     ScoreOutput,
 )
 from nbllm.sampling_params import RequestOutputKind, SamplingParams
+
+ROOT = Path(__file__).parents[2]
 
 
 class FakeInfo:
@@ -275,3 +279,12 @@ def fails(shell, capsys):
         return lines[0]
 
     return fails
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Of a kernel that reads no configuration of this machine's user."""
+    home = tmp_path_factory.mktemp("jupyter")
+    names = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR")
+    path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
+    return {**os.environ, **{name: str(home / name) for name in names}, "PYTHONPATH": path}
