@@ -266,7 +266,8 @@ class LLM:
         `output_kind` decides what an output holds: all text so far, or only what is new. Closing
         the generator aborts what is left. Errors are raised here, not at the first `next`.
         concurrency_limit: for long lists: so many prompts at a time, each tokenised and checked when
-        its turn comes, and only finished outputs are yielded; on Ctrl-C `GenerationInterrupted` has
+        its turn comes; finished outputs are yielded and, unless FINAL_ONLY, now and then one that
+        has not finished; on Ctrl-C `GenerationInterrupted` has
         those that were under way. chat_template, continue_final_message: for messages, as in `chat`.
         """
         prompts = self._any(

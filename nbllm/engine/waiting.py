@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol, TypeVar
@@ -17,6 +18,8 @@ from .job import Job
 from .request import Request
 
 Output = TypeVar("Output", covariant=True)
+BEAT = 0.25
+"""Seconds after which a feed reports what has not finished."""
 LOOK = 64
 """Steps after which a feed looks at all its jobs, even if the engine has counted no end."""
 
@@ -82,10 +85,11 @@ def feed(engine: Engine, jobs: Iterator[Job], at_once: int) -> Generator[Request
     """Yield every job's output when it has finished; a job is made when there is room for it.
 
     Only the jobs in flight exist, so memory is bounded however many there are; and only when a
-    request has ended are they looked at, so many of them cost a step nothing.
+    request has ended are they looked at, so many of them cost a step nothing. So that a caller has its
+    turn before the first has finished, the oldest is reported every `BEAT` seconds, if it is cumulative.
     """
     pending: list[Job] = []
-    stats = engine.stats
+    due = time.monotonic() + BEAT
     with Owned(engine, pending) as owned:
         while True:
             new = list(islice(jobs, at_once - len(pending)))
@@ -94,16 +98,25 @@ def feed(engine: Engine, jobs: Iterator[Job], at_once: int) -> Generator[Request
             owned.start(new)
             if not pending:
                 return
-            ended = stats.num_ended
-            for _ in range(LOOK):
-                engine.step(unless=lambda: stats.num_ended != ended)  # noqa: B023
-                if stats.num_ended != ended:
-                    break
+            _steps_until_an_end(engine, due)
             done = [job for job in pending if job.finished]
             for job in done:
                 yield job.check().output()
             gone = set(map(id, done))
             pending[:] = [job for job in pending if id(job) not in gone]
+            if pending and time.monotonic() >= due:
+                if pending[0].cumulative:
+                    yield pending[0].output()
+                due = time.monotonic() + BEAT
+
+
+def _steps_until_an_end(engine: Engine, due: float) -> None:
+    """Step until a request has ended, it is `due`, or it is time to look at all of them."""
+    ended = engine.stats.num_ended
+    for _ in range(LOOK):
+        engine.step(unless=lambda: engine.stats.num_ended != ended)
+        if engine.stats.num_ended != ended or time.monotonic() >= due:
+            return
 
 
 async def astream(engine: Engine, jobs: list[Job]) -> AsyncGenerator[RequestOutput, None]:

@@ -27,7 +27,7 @@ Stream = Generator[RequestOutput, None, None]
 AHEAD = 1024
 """Prompts of a long run that are in the engine at a time: more than any batch holds."""
 FEW = 64
-"""Of so many prompts progress counts tokens as they come; of more, when a prompt has finished."""
+"""Of so many prompts every token is looked at; of more, those that have finished."""
 
 
 def run(
@@ -72,8 +72,7 @@ def run(
                 finished.add(work, place, output)
 
     with droppable_interrupts() as drop_interrupts, watch.live:
-        each_token = watch.live.on and (watch.texts or len(places) <= FEW)
-        source = _stream(llm, work, places, each_token=each_token)
+        source = _stream(llm, work, places, live=watch.live.on, texts=watch.texts)
         try:
             interrupted = follow(source, places, put, lambda: watch.show(latest), drop_interrupts)
         except KeyboardInterrupt:
@@ -95,15 +94,16 @@ def run(
     return result
 
 
-def _stream(llm: LLM, work: Work, places: Sequence[int], *, each_token: bool) -> Stream:
-    """The outputs of the requests at these places."""
-    kind = None if each_token else RequestOutputKind.FINAL_ONLY
+def _stream(llm: LLM, work: Work, places: Sequence[int], *, live: bool, texts: bool) -> Stream:
+    """The outputs of the requests at these places; those on the way only where they are shown."""
     requests = [work.request(place) for place in places]
-    each = [work.params_of(place, kind) for place in places]
+    each = [
+        work.params_of(place, None if live else RequestOutputKind.FINAL_ONLY) for place in places
+    ]
     if not requests:
         return _nothing()
     ahead: dict[str, Any] = {}
-    if kind and len(places) > AHEAD:
+    if len(places) > FEW and not (live and texts):
         ahead["concurrency_limit"] = AHEAD
     return llm.stream(requests, each, **work.chat, **ahead)
 

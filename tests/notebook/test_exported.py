@@ -52,6 +52,11 @@ def ours(html):
     return re.findall(r'<div class="nbllm[ "].*?(?=<div class="jp-Cell |\Z)', html, re.DOTALL)
 
 
+def words(html):
+    """What is to be read, without white space: nbconvert writes the markup anew."""
+    return re.sub(r"\s+", "", unescape(re.sub(r"(?s)<style>.*?</style>|<[^>]+>", "", html)))
+
+
 def test_every_result_is_shown_without_a_script(pages):
     notebook, html = pages[0]
     shown = ours(html)
@@ -60,7 +65,7 @@ def test_every_result_is_shown_without_a_script(pages):
     assert "<script>x</script>" not in html
     for part, result in zip(shown, results, strict=True):
         assert "script" not in re.findall(r"<(\w+)", result["data"]["text/html"])
-        assert unescape(result["data"]["text/html"]) in unescape(html)
+        assert words(result["data"]["text/html"]) in words(html)
         assert not re.search(r"\son\w+=", result["data"]["text/html"])
         assert part.startswith('<div class="nbllm')
 

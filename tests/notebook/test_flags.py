@@ -176,10 +176,8 @@ def test_trim_drops_the_oldest_turns(run, llm, capsys):
 
 
 def test_stream_and_no_stream(run, llm, shell, monkeypatch):
-    from nbllm.sampling_params import RequestOutputKind
-
     monkeypatch.setattr(shell, "kernel", object(), raising=False)
     run("%%generate out -m 2 --grid seed=1..80\nhi")
-    assert sent(llm).output_kind is RequestOutputKind.FINAL_ONLY
+    assert llm.stream_options == {"concurrency_limit": 1024}
     run("%%generate out -m 2 --grid seed=1..80 --stream\nhi")
-    assert sent(llm).output_kind is RequestOutputKind.CUMULATIVE
+    assert llm.stream_options == {}
