@@ -194,7 +194,8 @@ def _completions(outputs: list[RequestOutput]) -> pd.DataFrame:
     ]  # fmt: skip
     # with rows pandas finds the types itself, and keeps None where there is no text
     frame = pd.DataFrame(rows, columns=list(COLUMNS)) if rows else _empty()
-    return frame.assign(**_messages([c.message or {} for _, c in made]))
+    messages = _messages([c.message or {} for _, c in made])
+    return frame.assign(**messages) if messages else frame
 
 
 def _scores(outputs: list[ScoreOutput]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -456,11 +456,16 @@ class LLM:
             num_free_pages=scheduler.pages.num_free,
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting),
-            fingerprint="dummy" if self._dummy else load.fingerprint(self._folder),
+            fingerprint=self._fingerprint,
             revision=self._revision,
             chat_template_hash=chats.template_hash(template) if template else None,
             versions={"nbllm": __version__, "torch": torch.__version__},
         )
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        """Of the weights' files; reading them takes longer than a token."""
+        return "dummy" if self._dummy else load.fingerprint(self._folder)
 
     def close(self) -> None:
         """Abort what runs and free the weights and the KV cache. Closing twice is no error."""

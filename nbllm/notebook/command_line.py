@@ -75,6 +75,8 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Namespace:
     """Parse, with flags and words in any order. An unknown flag names the nearest known one."""
     # a saved notebook must not change its meaning when a flag is added
     parser.allow_abbrev = False
+    # it would be written anew for every call, and is never shown: mistakes are one line
+    parser.usage = parser.usage or parser.prog
     args, unknown = parser.parse_known_intermixed_args(gathered(argv))
     if unknown:
         flag = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[

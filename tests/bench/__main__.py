@@ -11,7 +11,7 @@ import torch
 
 import nbllm
 
-BENCHMARKS = ("host", "cpu", "beam", "structured", "gpu")
+BENCHMARKS = ("host", "cpu", "beam", "structured", "notebook", "gpu")
 RESULTS = Path(__file__).with_name("results.csv")
 COLUMNS = ["benchmark", "case", "figure", "unit", "machine", "torch", "nbllm", "commit"]
 
