@@ -43,7 +43,7 @@ def finish(
     """Run the jobs to their end, `at_once` at a time; their outputs, in order."""
     bar = _Bar(total=len(jobs), disable=not use_tqdm, delay=2, leave=False, unit="prompt")
     size = at_once or max(len(jobs), 1)
-    with bar, Owned(engine, jobs) as owned:
+    with bar, Owned(engine, jobs), Owned(engine, jobs) as owned:
         for begin in range(0, len(jobs), size):
             pending = list(jobs[begin : begin + size])
             owned.start(pending)
@@ -59,7 +59,7 @@ def finish(
 
 async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
     """As `finish`; after every step the event loop has its turn."""
-    with Owned(engine, jobs) as owned:
+    with Owned(engine, jobs), Owned(engine, jobs) as owned:
         owned.start()
         await asyncio.sleep(0)  # tasks that begin together get into the same first step
         pending = list(jobs)
@@ -75,7 +75,7 @@ async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
 
 def stream(engine: Engine, jobs: list[Job]) -> Generator[RequestOutput, None, None]:
     """Yield what each job has become, whenever one has advanced."""
-    with Owned(engine, jobs) as owned:
+    with Owned(engine, jobs), Owned(engine, jobs) as owned:
         owned.start()
         for outputs in _steps(engine, jobs):
             yield from outputs
@@ -90,7 +90,7 @@ def feed(engine: Engine, jobs: Iterator[Job], at_once: int) -> Generator[Request
     """
     pending: list[Job] = []
     due = time.monotonic() + BEAT
-    with Owned(engine, pending) as owned:
+    with Owned(engine, pending), Owned(engine, pending) as owned:
         while True:
             new = list(islice(jobs, at_once - len(pending)))
             # in place: what is in flight is what an interrupt reports
@@ -121,7 +121,7 @@ def _steps_until_an_end(engine: Engine, due: float) -> None:
 
 async def astream(engine: Engine, jobs: list[Job]) -> AsyncGenerator[RequestOutput, None]:
     """As `stream`; after every step the event loop has its turn."""
-    with Owned(engine, jobs) as owned:
+    with Owned(engine, jobs), Owned(engine, jobs) as owned:
         owned.start()
         await asyncio.sleep(0)
         for outputs in _steps(engine, jobs):
@@ -149,7 +149,8 @@ class Owned:
     """While inside, the jobs run; on the way out, however it is left, none stays in the engine.
 
     An interrupt becomes `GenerationInterrupted` with everything that was made. Nothing of the
-    interrupted frames is kept: they hold the model's tensors.
+    interrupted frames is kept: they hold the model's tensors. Two, one in the other, because a second
+    interrupt likes to come where Python looks for one: as the first `__exit__` is entered.
     """
 
     def __init__(self, engine: Engine, jobs: Sequence[Work]):
@@ -165,6 +166,8 @@ class Owned:
                 self.engine.add(request)
 
     def __exit__(self, kind, error, traceback) -> None:
+        if kind is GenerationInterrupted:
+            return  # the inner one has done it all
         interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
         clean = kind is None
         while not clean:

@@ -1,11 +1,13 @@
 """LLM.stream over long lists: a window of prompts at a time, the same outputs; chat options."""
 
 import gc
+import sys
 
 import pytest
 
 from nbllm import SamplingParams
 from nbllm.engine.job import Job
+from nbllm.engine.waiting import Owned
 from nbllm.errors import GenerationInterrupted, ParamError, PromptError
 from nbllm.sampling_params import RequestOutputKind
 
@@ -92,3 +94,32 @@ def test_chat_options(llm):
     assert plain["prompt_token_ids"] == llm.tokenizer.encode(
         "<user>hi<a>", add_special_tokens=False
     )
+
+
+class SecondInterrupt:
+    """Raises KeyboardInterrupt where the clean-up is entered, once: a second signal lands there."""
+
+    def __init__(self):
+        self.landed = False
+
+    def __call__(self, frame, event, arg):
+        if frame.f_code is Owned.__exit__.__code__ and not self.landed:
+            self.landed = True
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("options", [{}, {"concurrency_limit": 6}])
+def test_a_second_interrupt_as_the_clean_up_begins(llm, options):
+    stream = llm.stream(PROMPTS, SamplingParams(max_tokens=30, ignore_eos=True), **options)
+    next(stream)
+    second = SecondInterrupt()
+    sys.settrace(second)
+    try:
+        with pytest.raises(GenerationInterrupted) as caught:
+            stream.throw(KeyboardInterrupt())
+    finally:
+        sys.settrace(None)
+    assert second.landed
+    assert caught.value.outputs
+    assert llm.engine.num_unfinished == 0
+    assert llm.info().num_free_pages == llm.info().num_pages
