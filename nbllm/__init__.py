@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .frames import to_frame
     from .llm import LLM
     from .outputs import BeamSearchOutput, CompletionOutput, Logprob, RequestOutput
+    from .replays import replay
     from .resident import current, last, load, unload
     from .sampling_params import BeamSearchParams, SamplingParams, StructuredOutputsParams
 
@@ -28,6 +29,7 @@ _HOME = {
     "load": "resident",
     "current": "resident",
     "unload": "resident",
+    "replay": "replays",
     "to_frame": "frames",
 }
 
@@ -44,6 +46,7 @@ __all__ = [
     "last",
     "load",
     "load_ipython_extension",
+    "replay",
     "to_frame",
     "unload",
     "unload_ipython_extension",

@@ -18,7 +18,7 @@ Params = SamplingParams | BeamSearchParams
 Generate = Callable[[list[Any], list[Any]], list[RequestOutput]]
 Score = Callable[[list[list[int]], list[list[int]]], list[ScoreOutput]]
 
-MEASURES = ("mean_logprob", "distinct_1", "distinct_2")
+MEASURES = ("distinct_1", "distinct_2")
 NO_SETTING = ("output_kind", "logits_processors")
 """Fields that do not make a column."""
 

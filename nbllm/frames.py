@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import nan
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from .beams import History
-from .outputs import BeamSearchOutput, ChoiceOutput, RequestOutput, ScoreOutput
+from .outputs import (
+    BeamSearchOutput,
+    ChoiceOutput,
+    Logprob,
+    RequestOutput,
+    ScoreOutput,
+    entropy,
+    likeliest,
+)
 
 COLUMNS = {
     "prompt": "str",
@@ -18,6 +27,37 @@ COLUMNS = {
     "finish_reason": "str",
     "num_tokens": "int64",
     "cumulative_logprob": "float64",
+    "mean_logprob": "float64",
+}
+TOKEN_COLUMNS = {
+    "prompt": "str",
+    "output": "int64",
+    "position": "int64",
+    "token": "str",
+    "token_id": "int64",
+    "logprob": "float64",
+    "rank": "Int64",
+    "entropy": "float64",
+    "top_tokens": "object",
+    "top_logprobs": "object",
+}
+SCORE_COLUMNS = {
+    "prompt": "str",
+    "continuation": "str",
+    "num_tokens": "int64",
+    "cumulative_logprob": "float64",
+    "mean_logprob": "float64",
+    "perplexity": "float64",
+    "token_logprobs": "object",
+}
+CHOICE_COLUMNS = {
+    "prompt": "str",
+    "choice": "str",
+    "probability": "float64",
+    "rank": "int64",
+    "num_tokens": "int64",
+    "cumulative_logprob": "float64",
+    "mean_logprob": "float64",
 }
 MESSAGE_COLUMNS = ("reasoning", "content", "tool_calls")
 BEAM_COLUMNS = {
@@ -41,7 +81,8 @@ def to_frame(outputs: Output | Iterable[Output]) -> pd.DataFrame:
 
     Of `generate` and `chat`, one row per completion: prompt (the text, or None when token ids were
     given), output (index of the completion within its prompt), text (generated), finish_reason,
-    num_tokens (generated), cumulative_logprob. Where an answer of a chat holds reasoning or tool
+    num_tokens (generated), cumulative_logprob (of those tokens, under the raw logits), mean_logprob
+    (that per token; missing where there is none). Where an answer of a chat holds reasoning or tool
     calls: also reasoning, content and tool_calls.
     Of beam searches, one row per sequence: prompt, rank (1 is the best), text, score,
     cumulative_logprob, num_tokens, finish_reason, token_logprobs (a list), diverges_at (the first
@@ -55,6 +96,37 @@ def to_frame(outputs: Output | Iterable[Output]) -> pd.DataFrame:
     kinds = list(dict.fromkeys(type(o) for o in many)) or [RequestOutput]
     frames = [FRAMES[kind]([o for o in many if type(o) is kind]) for kind in kinds]
     return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def tokens_frame(outputs: RequestOutput | Iterable[RequestOutput]) -> pd.DataFrame:
+    """One row per generated token, in the order of the outputs, their completions and their tokens.
+
+    Columns: prompt, output (index of the completion within its prompt), position (from 0 within the
+    completion), token (its text), token_id, logprob (under the raw logits), rank (1 is the
+    likeliest), entropy (in nats, of the position's likeliest tokens and all others taken as one: a
+    lower bound of the model's entropy, and equal to it with logprobs=-1), top_tokens and
+    top_logprobs (lists, likeliest first). Without `logprobs` only the ids are known, the rest of a
+    token's row is missing.
+    """
+    many = [outputs] if isinstance(outputs, RequestOutput) else list(outputs)
+    rows = [
+        (output.prompt, c.index, i, *_token(token, c.logprobs[i] if c.logprobs else None))
+        for output in many
+        for c in output.outputs
+        for i, token in enumerate(c.token_ids)
+    ]
+    return pd.DataFrame(rows, columns=list(TOKEN_COLUMNS)).astype(
+        {name: kind for name, kind in TOKEN_COLUMNS.items() if not rows or kind != "str"}
+    )
+
+
+def _token(token: int, position: dict[int, Logprob] | None) -> tuple:
+    """From its text on, the columns of one token."""
+    if position is None:
+        return None, token, nan, pd.NA, nan, None, None
+    own, top = position[token], likeliest(position)
+    texts, logprobs = [p.decoded_token for p in top], [p.logprob for p in top]
+    return own.decoded_token, token, own.logprob, own.rank, entropy(position), texts, logprobs
 
 
 def trace_frame(history: History) -> pd.DataFrame:
@@ -119,12 +191,14 @@ def _trace(history: History) -> dict[str, np.ndarray]:
 def _completions(outputs: list[RequestOutput]) -> pd.DataFrame:
     made = [(o.prompt, c) for o in outputs for c in o.outputs]
     rows = [
-        (prompt, c.index, c.text, c.finish_reason, len(c.token_ids), c.cumulative_logprob)
+        (prompt, c.index, c.text, c.finish_reason, n := len(c.token_ids), total, total / n if n else nan)
         for prompt, c in made
-    ]
+        for total in (c.cumulative_logprob,)
+    ]  # fmt: skip
     # with rows pandas finds the types itself, and keeps None where there is no text
     frame = pd.DataFrame(rows, columns=list(COLUMNS)) if rows else _empty()
-    return frame.assign(**_messages([c.message or {} for _, c in made]))
+    messages = _messages([c.message or {} for _, c in made])
+    return frame.assign(**messages) if messages else frame
 
 
 def _scores(outputs: list[ScoreOutput]) -> pd.DataFrame:

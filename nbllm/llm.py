@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -50,6 +50,7 @@ AnyParams = SamplingParams | BeamSearchParams
 
 MODEL_IMPLS = ("auto", "native", "transformers")
 LOGPROBS_MODES = ("raw_logprobs", "processed_logprobs")
+NO_STREAM = "a beam search cannot be streamed; use generate or beam_search"
 
 
 class LLM:
@@ -259,9 +260,8 @@ class LLM:
         On Ctrl-C raises `GenerationInterrupted` with the best sequences so far.
         """
         jobs = self._searches(as_prompts(prompts), params)
-        limit = 1 if concurrency_limit is None else concurrency_limit
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise ParamError(f"concurrency_limit must be an integer ≥ 1, got {limit!r}")
+        if concurrency_limit is not None:
+            _at_least_one("concurrency_limit", concurrency_limit)
         return waiting.finish(self.engine, jobs, use_tqdm, concurrency_limit)
 
     def compare(
@@ -287,14 +287,59 @@ class LLM:
         self,
         prompts_or_messages: Any,
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        *,
+        concurrency_limit: int | None = None,
+        chat_template: str | Path | None = None,
+        continue_final_message: bool = False,
     ) -> Generator[RequestOutput, None, None]:
         """Yield an output whenever a prompt or conversation has advanced; each one's last is finished.
 
         `output_kind` decides what an output holds: all text so far, or only what is new. Closing
         the generator aborts what is left. Errors are raised here, not at the first `next`.
+        concurrency_limit: for long lists: so many prompts at a time, each tokenised and checked when
+        its turn comes; finished outputs are yielded and, unless FINAL_ONLY, now and then one that
+        has not finished; on Ctrl-C `GenerationInterrupted` has
+        those that were under way. chat_template, continue_final_message: for messages, as in `chat`.
         """
-        jobs = self._streams(self._any(prompts_or_messages), sampling_params)
-        return waiting.stream(self.engine, jobs)
+        prompts = self._any(
+            prompts_or_messages,
+            template=chat_template,
+            add_generation_prompt=not continue_final_message,
+            continue_final_message=continue_final_message,
+        )
+        if concurrency_limit is None:
+            return waiting.stream(self.engine, self._streams(prompts, sampling_params))
+        limit = _at_least_one("concurrency_limit", concurrency_limit)
+        each = self._each(sampling_params, len(prompts))
+        if not all(isinstance(p, SamplingParams) for p in each):
+            raise ParamError(NO_STREAM)
+        jobs = self.intake.one_by_one(prompts, each, [0] * len(prompts))
+        return waiting.feed(self.engine, cast(Iterator[Job], jobs), limit)
+
+    def preprocess_chat(
+        self,
+        messages: Sequence[Any],
+        chat_template: str | Path | None = None,
+        chat_template_content_format: str = "auto",
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        tools: list[dict[str, Any]] | None = None,
+        chat_template_kwargs: dict[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """What `chat` would send: {"prompt", "prompt_token_ids"} of each conversation.
+
+        The arguments are those of `chat`, and so are the errors; the length is not checked.
+        """
+        prompts = self._conversations(
+            messages,
+            chat_template,
+            tools,
+            content_format=chat_template_content_format,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            template_kwargs=chat_template_kwargs,
+        )
+        return [{"prompt": p.text, "prompt_token_ids": p.token_ids} for p in prompts]
 
     async def agenerate(
         self,
@@ -518,11 +563,16 @@ class LLM:
             elif live.written():
                 self.engine.weights_changed()
 
-    def _any(self, prompts_or_messages: Any) -> list[Prompt]:
-        """Prompts, whether they came as such or as conversations."""
+    def _each(self, params: Any, count: int) -> list[AnyParams]:
+        """Parameters for each of `count` prompts; the model's own where none are given."""
+        self._check_open()
+        return one_each(params if params is not None else self._defaults, count)
+
+    def _any(self, prompts_or_messages: Any, **options: Any) -> list[Prompt]:
+        """Prompts, whether they came as such or as conversations; `options` are for the latter."""
         if conversations_in(prompts_or_messages) is None:
             return as_prompts(prompts_or_messages)
-        return self._conversations(prompts_or_messages)
+        return self._conversations(prompts_or_messages, **options)
 
     def _conversations(
         self,
@@ -559,7 +609,7 @@ class LLM:
         """As `_jobs`, for what can be reported while it runs."""
         jobs = self._jobs(prompts, params)
         if not all(isinstance(job, Job) for job in jobs):
-            raise ParamError("a beam search cannot be streamed; use generate or beam_search")
+            raise ParamError(NO_STREAM)
         return [job for job in jobs if isinstance(job, Job)]
 
     def _searches(self, prompts: list[Prompt], params: Any) -> list[BeamJob]:
@@ -574,8 +624,7 @@ class LLM:
         self, prompts: list[Prompt], params: Any, priority: Any = None
     ) -> list[Job | BeamCompletions]:
         """Requests for every prompt, all checked before any is added."""
-        self._check_open()
-        each = one_each(params if params is not None else self._defaults, len(prompts))
+        each = self._each(params, len(prompts))
         return self.intake.jobs(prompts, each, _priorities(priority, len(prompts)))
 
 
@@ -585,6 +634,12 @@ def _tokenizer(tokenizer: Any, folder: Path | None) -> Tokenizer:
     if isinstance(tokenizer, str | Path):
         return Tokenizer.from_folder(load.find(tokenizer))
     return Tokenizer.from_object(tokenizer)
+
+
+def _at_least_one(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ParamError(f"{name} must be an integer ≥ 1, got {value!r}")
+    return value
 
 
 def _num_parameters(model: Any) -> int:

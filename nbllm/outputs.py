@@ -23,6 +23,23 @@ class Logprob:
     decoded_token: str
 
 
+def likeliest(position: dict[int, Logprob]) -> list[Logprob]:
+    """The likeliest tokens of a position, best first, of one that begins with the token itself.
+
+    That one is among them only if it was likely enough.
+    """
+    own, *others = position.values()
+    top = [own, *others] if own.rank <= len(others) + 1 else others
+    return sorted(top, key=lambda p: p.rank)
+
+
+def entropy(position: dict[int, Logprob]) -> float:
+    """In nats, of the tokens of a position and all others taken as one: a lower bound of the model's."""
+    shares = [math.exp(p.logprob) for p in position.values()]
+    rest = max(0.0, 1.0 - math.fsum(shares))
+    return -math.fsum(p * math.log(p) for p in (*shares, rest) if p > 0.0)
+
+
 @dataclass(slots=True, kw_only=True, frozen=True)
 class RequestMetrics:
     """When things happened, in seconds since the epoch; None: not yet."""
@@ -103,6 +120,12 @@ class RequestOutput:
         from .frames import to_frame
 
         return to_frame([self])
+
+    def tokens_frame(self) -> pd.DataFrame:
+        """One row per generated token; see `frames.tokens_frame`."""
+        from .frames import tokens_frame
+
+        return tokens_frame(self)
 
 
 class BeamSearchSequence:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from random import Random
 from typing import Any
@@ -51,17 +51,24 @@ class Intake:
         priorities: Sequence[int],
     ) -> list[Job | BeamCompletions]:
         """The jobs of one call. Raises `PromptError` or `ParamError` for the first mistake."""
+        return list(self.one_by_one(prompts, params, priorities))
+
+    def one_by_one(
+        self,
+        prompts: Sequence[Prompt],
+        params: Sequence[SamplingParams | BeamSearchParams],
+        priorities: Sequence[int],
+    ) -> Iterator[Job | BeamCompletions]:
+        """As `jobs`, each made when it is asked for; a wrong prompt is found when its turn comes."""
         for each in {id(p): p for p in params}.values():
             self.check_params(each)
-        call, jobs = next(self._calls), list[Job | BeamCompletions]()
-        for i, (prompt, p, priority) in enumerate(zip(prompts, params, priorities, strict=True)):
-            id_ = f"{call}-{i}"
-            jobs.append(
-                self._search(id_, prompt, p.clone(), priority)
-                if isinstance(p, BeamSearchParams)
-                else self._job(id_, prompt, p.clone(), priority)
-            )
-        return jobs
+        call = next(self._calls)
+        return (
+            self._search(f"{call}-{i}", prompt, p.clone(), priority)
+            if isinstance(p, BeamSearchParams)
+            else self._job(f"{call}-{i}", prompt, p.clone(), priority)
+            for i, (prompt, p, priority) in enumerate(zip(prompts, params, priorities, strict=True))
+        )
 
     def request(self, id: str, ids: list[int], params: SamplingParams, **more: Any) -> Request:
         """One request for the prompt `ids`; `more` are fields of `Request`."""

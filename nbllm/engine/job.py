@@ -53,6 +53,11 @@ class Job:
     def finished(self) -> bool:
         return all(r.finished for r in self.requests)
 
+    @property
+    def cumulative(self) -> bool:
+        """Whether it may be reported before it has finished, with everything so far."""
+        return self.requests[0].params.output_kind is RequestOutputKind.CUMULATIVE
+
     def check(self) -> Job:
         """Itself; raises what ended one of its requests, if that was an error."""
         for request in self.requests:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Sequence
+import time
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
@@ -16,6 +18,10 @@ from .job import Job
 from .request import Request
 
 Output = TypeVar("Output", covariant=True)
+BEAT = 0.25
+"""Seconds after which a feed reports what has not finished."""
+LOOK = 64
+"""Steps after which a feed looks at all its jobs, even if the engine has counted no end."""
 
 
 class Work(Protocol[Output]):
@@ -37,7 +43,7 @@ def finish(
     """Run the jobs to their end, `at_once` at a time; their outputs, in order."""
     bar = _Bar(total=len(jobs), disable=not use_tqdm, delay=2, leave=False, unit="prompt")
     size = at_once or max(len(jobs), 1)
-    with bar, Owned(engine, jobs) as owned:
+    with bar, Owned(engine, jobs), Owned(engine, jobs) as owned:
         for begin in range(0, len(jobs), size):
             pending = list(jobs[begin : begin + size])
             owned.start(pending)
@@ -53,7 +59,7 @@ def finish(
 
 async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
     """As `finish`; after every step the event loop has its turn."""
-    with Owned(engine, jobs) as owned:
+    with Owned(engine, jobs), Owned(engine, jobs) as owned:
         owned.start()
         await asyncio.sleep(0)  # tasks that begin together get into the same first step
         pending = list(jobs)
@@ -69,15 +75,53 @@ async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
 
 def stream(engine: Engine, jobs: list[Job]) -> Generator[RequestOutput, None, None]:
     """Yield what each job has become, whenever one has advanced."""
-    with Owned(engine, jobs) as owned:
+    with Owned(engine, jobs), Owned(engine, jobs) as owned:
         owned.start()
         for outputs in _steps(engine, jobs):
             yield from outputs
 
 
+def feed(engine: Engine, jobs: Iterator[Job], at_once: int) -> Generator[RequestOutput, None, None]:
+    """Yield every job's output when it has finished; a job is made when there is room for it.
+
+    Only the jobs in flight exist, so memory is bounded however many there are; and only when a
+    request has ended are they looked at, so many of them cost a step nothing. So that a caller has its
+    turn before the first has finished, the oldest is reported every `BEAT` seconds, if it is cumulative.
+    """
+    pending: list[Job] = []
+    due = time.monotonic() + BEAT
+    with Owned(engine, pending), Owned(engine, pending) as owned:
+        while True:
+            new = list(islice(jobs, at_once - len(pending)))
+            # in place: what is in flight is what an interrupt reports
+            pending += new
+            owned.start(new)
+            if not pending:
+                return
+            _steps_until_an_end(engine, due)
+            done = [job for job in pending if job.finished]
+            for job in done:
+                yield job.check().output()
+            gone = set(map(id, done))
+            pending[:] = [job for job in pending if id(job) not in gone]
+            if pending and time.monotonic() >= due:
+                if pending[0].cumulative:
+                    yield pending[0].output()
+                due = time.monotonic() + BEAT
+
+
+def _steps_until_an_end(engine: Engine, due: float) -> None:
+    """Step until a request has ended, it is `due`, or it is time to look at all of them."""
+    ended = engine.stats.num_ended
+    for _ in range(LOOK):
+        engine.step(unless=lambda: engine.stats.num_ended != ended)
+        if engine.stats.num_ended != ended or time.monotonic() >= due:
+            return
+
+
 async def astream(engine: Engine, jobs: list[Job]) -> AsyncGenerator[RequestOutput, None]:
     """As `stream`; after every step the event loop has its turn."""
-    with Owned(engine, jobs) as owned:
+    with Owned(engine, jobs), Owned(engine, jobs) as owned:
         owned.start()
         await asyncio.sleep(0)
         for outputs in _steps(engine, jobs):
@@ -105,7 +149,8 @@ class Owned:
     """While inside, the jobs run; on the way out, however it is left, none stays in the engine.
 
     An interrupt becomes `GenerationInterrupted` with everything that was made. Nothing of the
-    interrupted frames is kept: they hold the model's tensors.
+    interrupted frames is kept: they hold the model's tensors. Two, one in the other, because a second
+    interrupt likes to come where Python looks for one: as the first `__exit__` is entered.
     """
 
     def __init__(self, engine: Engine, jobs: Sequence[Work]):
@@ -121,6 +166,8 @@ class Owned:
                 self.engine.add(request)
 
     def __exit__(self, kind, error, traceback) -> None:
+        if kind is GenerationInterrupted:
+            return  # the inner one has done it all
         interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
         clean = kind is None
         while not clean:

@@ -14,6 +14,7 @@ from IPython.core.error import UsageError
 
 from ..errors import did_you_mean
 from .flags import filled
+from .grid import gathered
 
 _BINDING = re.compile(r"\s*(\w+)\s*<<")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
@@ -21,12 +22,16 @@ _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 
 @dataclass(kw_only=True, frozen=True)
 class Call:
-    """One call of a magic. prompt: before templating. out: the variable for the frame, if any."""
+    """One call of a magic. prompt: before templating. out: the variable for the frame, if any.
+
+    from_cell: whether it came as `%%magic`.
+    """
 
     args: Namespace
     prompt: str
     out: str | None
     namespace: ChainMap[str, Any]
+    from_cell: bool = False
 
 
 def read(
@@ -42,7 +47,13 @@ def read(
         names += _name_before_cell(args.words)
     # the one newline that IPython appends is not part of the prompt
     prompt = " ".join(args.words) if cell is None else cell.removesuffix("\n")
-    return Call(args=args, prompt=prompt, out=one_name(names), namespace=namespace)
+    return Call(
+        args=args,
+        prompt=prompt,
+        out=one_name(names),
+        namespace=namespace,
+        from_cell=cell is not None,
+    )
 
 
 def words(line: str) -> list[str]:
@@ -64,7 +75,9 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Namespace:
     """Parse, with flags and words in any order. An unknown flag names the nearest known one."""
     # a saved notebook must not change its meaning when a flag is added
     parser.allow_abbrev = False
-    args, unknown = parser.parse_known_intermixed_args(argv)
+    # it would be written anew for every call, and is never shown: mistakes are one line
+    parser.usage = parser.usage or parser.prog
+    args, unknown = parser.parse_known_intermixed_args(gathered(argv))
     if unknown:
         flag = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[
             0

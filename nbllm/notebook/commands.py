@@ -1,4 +1,4 @@
-"""`%nbllm load`, `use`, `status` and `unload`."""
+"""`%nbllm load`, `use`, `status` and `unload`; upkeep.py has the other commands."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from IPython.core.magic_arguments import MagicArgumentParser
 
 from .. import resident
 from ..errors import did_you_mean
+from . import upkeep
 from .command_line import parse, words
 from .flags import filled, number
 
 if TYPE_CHECKING:
     from ..llm import ModelInfo
+    from .magics import Nbllm
 
 HELP = """\
 %nbllm load MODEL     load "tiny" (bundled), a name on the Hugging Face hub, or a folder
@@ -26,18 +28,27 @@ HELP = """\
 %nbllm use NAME       make another loaded model the current one
 %nbllm status         what is loaded, and how full it is
 %nbllm unload [NAME]  free one model's memory, or everything's
+%nbllm sleep [NAME]   give the GPU's memory back for a while; --level 2 drops the weights, too
+%nbllm wake [NAME]    take it again
+%nbllm models         what can be loaded without a download
+%nbllm config         defaults of the magics; %nbllm config max_tokens=200 sets one
+%nbllm reset          forget conversations and cached prefixes
+%nbllm verify [FILE]  make every result that a saved notebook shows again, and compare
 
-%%generate, %%chat, %%beam
-                      use the model (%%generate? explains %%generate)
-%config Nbllm         shows defaults; %config Nbllm.max_tokens = 200 sets one"""
+%%generate, %%chat    continue a text, hold a conversation (%%generate? explains %%generate)
+%%beam                search for the likeliest continuations
+%%score, %%choose     how likely texts are, without sampling
+%%compare             settings or models side by side"""
 
 
-def run(line: str, namespace: Mapping[str, Any]) -> None:
+def run(line: str, namespace: Mapping[str, Any], magics: Nbllm) -> None:
     """Do what `%nbllm line` says, and print a line about it."""
     command, *rest = words(line) or ["help"]
     if command not in PARSERS:
         raise UsageError(f"%nbllm has no {command!r}{did_you_mean(command, list(PARSERS))}")
-    _COMMANDS[command](filled(parse(PARSERS[command], rest), namespace))
+    args = filled(parse(PARSERS[command], rest), namespace)
+    args.magics = magics
+    _COMMANDS[command](args)
 
 
 def show_help(args: Namespace) -> None:
@@ -66,7 +77,7 @@ def status(args: Namespace) -> None:
     for name, llm in models.items():
         current = len(models) > 1 and llm is resident.current()
         print(_headline(name, llm.info()) + " (current)" * current)
-        print(_details(llm.info()))
+        print(_details(llm.info(), upkeep.activity(llm)))
 
 
 def unload(args: Namespace) -> None:
@@ -82,13 +93,14 @@ def _headline(name: str, info: ModelInfo) -> str:
     return f"{name}: {info.architecture}, {size}, {info.dtype} on {info.device}{stored}"
 
 
-def _details(info: ModelInfo) -> str:
+def _details(info: ModelInfo, activity: Mapping[str, str]) -> str:
     used = info.num_pages - info.num_free_pages
     rows = {
         "context": f"{info.max_model_len:,} tokens",
         "weights": _bytes(info.weight_bytes) + _owned(info),
         "KV cache": f"{_bytes(info.kv_bytes)}, {used:,} of {info.num_pages:,} pages in use",
         "requests": f"{info.num_running} running, {info.num_waiting} waiting",
+        **activity,
         "implementation": info.implementation,
         "from": info.path,
     }
@@ -113,9 +125,26 @@ def _parsers() -> dict[str, MagicArgumentParser]:
     parsers["load"].add_argument("--dtype")
     parsers["load"].add_argument("--max-model-len", type=number(int))
     parsers["load"].add_argument("--device")
+    parsers["sleep"].add_argument("model", nargs="?")
+    parsers["sleep"].add_argument("--level", type=number(int), default=1)
+    parsers["wake"].add_argument("model", nargs="?")
+    parsers["config"].add_argument("settings", nargs="*")
+    parsers["verify"].add_argument("file", nargs="?")
     return parsers
 
 
-_COMMANDS = {"help": show_help, "load": load, "use": use, "status": status, "unload": unload}
+_COMMANDS = {
+    "help": show_help,
+    "load": load,
+    "use": use,
+    "status": status,
+    "unload": unload,
+    "sleep": upkeep.sleep,
+    "wake": upkeep.wake,
+    "models": upkeep.models,
+    "config": upkeep.config,
+    "reset": upkeep.reset,
+    "verify": upkeep.verify,
+}
 PARSERS = _parsers()
 """Of each command."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..errors import ParamError
 from ..outputs import CompletionOutput, RequestOutput
 from .results import Generation
 
@@ -24,18 +27,57 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Messages so far, oldest first."""
+    """Messages so far, oldest first. template: of its prompts, where it is not the model's own."""
 
     turns: tuple[Message, ...] = ()
+    template: str | None = None
+
+    @classmethod
+    def of(cls, messages: Iterable[Mapping[str, Any]]) -> Conversation:
+        """Of messages with role and content. Raises `ParamError` for others."""
+        try:
+            return cls(tuple(Message(role=m["role"], content=m["content"]) for m in messages))
+        except (TypeError, KeyError):
+            raise ParamError(
+                "a conversation is a list of messages with 'role' and 'content'"
+            ) from None
+
+    @classmethod
+    def from_json(cls, text: str) -> Conversation:
+        """Of what `to_json` wrote."""
+        record = json.loads(text)
+        return replace(cls.of(record["messages"]), template=record.get("chat_template"))
+
+    def to_json(self) -> str:
+        """As text: {"messages": [{"role", "content"}, …]}, and the template if it has its own."""
+        record: dict[str, Any] = {"messages": self.messages}
+        if self.template is not None:
+            record["chat_template"] = self.template
+        return json.dumps(record, ensure_ascii=False, indent=1)
+
+    def fork(self, turn: int | None = None) -> Conversation:
+        """The conversation before the user's message number `turn`, from 1; all of it for None.
+
+        It goes on by itself with `%%chat --from VARIABLE`.
+        """
+        return self if turn is None else self._with(self.turns[: self._begin(turn)])
 
     def with_system(self, text: str) -> Conversation:
         """With `text` as its system message, instead of the one it may have."""
         rest = [turn for turn in self.turns if turn.role != "system"]
-        return Conversation((Message(role="system", content=text), *rest))
+        return self._with((Message(role="system", content=text), *rest))
 
     def asked(self, text: str) -> Conversation:
         """With one more message of the user."""
-        return Conversation((*self.turns, Message(role="user", content=text)))
+        return self._with((*self.turns, Message(role="user", content=text)))
+
+    def undone(self) -> Conversation:
+        """Without the user's last message and all that follows it."""
+        return self.fork(self.num_asked)
+
+    def unanswered(self) -> Conversation:
+        """Up to the user's last message."""
+        return self._with(self.turns[: self._begin(self.num_asked) + 1])
 
     def answered(self, output: RequestOutput) -> Conversation:
         """With the model's answer, which may be partial: then its finish_reason is "abort".
@@ -45,7 +87,20 @@ class Conversation:
         completion = output.outputs[0]
         said = completion.text if completion.message is None else completion.content or ""
         answer = Message(role="assistant", content=said, completion=completion)
-        return Conversation((*self.turns, answer))
+        return self._with((*self.turns, answer))
+
+    def continued(self, output: RequestOutput) -> Conversation:
+        """With the last answer longer by what the model has added."""
+        last, new = self.turns[-1], output.outputs[0]
+        said = new.text if new.message is None else new.content or ""
+        made = new if last.completion is None else _joined(last.completion, new)
+        longer = replace(last, content=last.content + said, completion=made)
+        return self._with((*self.turns[:-1], longer))
+
+    @property
+    def num_asked(self) -> int:
+        """Messages of the user."""
+        return sum(turn.role == "user" for turn in self.turns)
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -73,6 +128,31 @@ class Conversation:
             columns = {"role": columns["role"], "reasoning": reasoning, **columns}
         return pd.DataFrame(columns)
 
+    def _with(self, turns: tuple[Message, ...]) -> Conversation:
+        return replace(self, turns=turns)
+
+    def _begin(self, turn: int) -> int:
+        """Where the user's message number `turn` stands."""
+        places = [i for i, each in enumerate(self.turns) if each.role == "user"]
+        if not 1 <= turn <= len(places):
+            raise ParamError(
+                f"the conversation has {len(places)} messages of yours, there is no number {turn}"
+            )
+        return places[turn - 1]
+
+
+def _joined(first: CompletionOutput, second: CompletionOutput) -> CompletionOutput:
+    """Two parts of one answer; reasoning that the first began stays its own."""
+    both = first.logprobs is not None and second.logprobs is not None
+    return replace(
+        second,
+        text=first.text + second.text,
+        token_ids=[*first.token_ids, *second.token_ids],
+        cumulative_logprob=first.cumulative_logprob + second.cumulative_logprob,
+        logprobs=[*(first.logprobs or ()), *(second.logprobs or ())] if both else None,
+        reader=first.reader,
+    )
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Reply(Generation):
@@ -84,6 +164,14 @@ class Reply(Generation):
     def messages(self) -> list[dict[str, str]]:
         """The conversation up to this answer."""
         return self.conversation.messages
+
+    def fork(self, turn: int | None = None) -> Conversation:
+        """The conversation before the user's message number `turn`; all of it for None."""
+        return self.conversation.fork(turn)
+
+    def to_json(self) -> str:
+        """The conversation up to this answer, as text."""
+        return self.conversation.to_json()
 
     @cached_property
     def df(self) -> pd.DataFrame:

@@ -1,11 +1,15 @@
-"""The flags that magics share, and how they become parameters."""
+"""How flags become parameters, whatever magic they belong to.
+
+flags.py ──┬── sampling_flags.py ── structured.py    %%generate, %%chat
+           ├── search_flags.py                       %%beam
+           └── run_flags.py                          where results go, over what
+"""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
@@ -22,51 +26,33 @@ def _token_ids(text: str) -> list[int]:
     return [int(part) for part in text.strip("[] ").split(",")]
 
 
+def _biases(text: str) -> dict[int, float]:
+    """Of `50=-100,11=2.5`."""
+    pairs = [part.split("=") for part in text.split(",")]
+    return {int(token): float(bias) for token, bias in pairs}
+
+
 def _early_stopping(text: str) -> bool | str:
     """The parameter itself refuses other words, and says which it takes."""
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
-_KINDS: dict[str, Callable[[str], Any]] = dict.fromkeys(
-    ("temperature", "top_p", "min_p", "length_penalty", "diversity_penalty"), float
+_FLOATS = (
+    "temperature top_p min_p length_penalty diversity_penalty "
+    "presence_penalty frequency_penalty repetition_penalty"
 )
-_KINDS |= dict.fromkeys(
-    ("n", "top_k", "max_tokens", "min_tokens", "seed", "logprobs", "max_model_len"), int
+_INTS = (
+    "n top_k max_tokens min_tokens seed logprobs prompt_logprobs truncate_prompt_tokens "
+    "beam_width num_return_sequences num_beam_groups edit"
 )
-_KINDS |= dict.fromkeys(("beam_width", "num_return_sequences", "num_beam_groups"), int)
-_KINDS |= {"stop_token_ids": _token_ids, "allowed_token_ids": _token_ids}
-_KINDS |= {"early_stopping": _early_stopping}
-SAMPLING = (
-    "n",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "max_tokens",
-    "min_tokens",
-    "stop",
-    "seed",
-    "ignore_eos",
-    "logprobs",
-)
-"""Flags that are fields of `SamplingParams`, by the field's name."""
-SEARCH = (
-    "beam_width",
-    "max_tokens",
-    "length_penalty",
-    "num_return_sequences",
-    "temperature",
-    "stop",
-    "stop_token_ids",
-    "ignore_eos",
-    "early_stopping",
-    "num_beam_groups",
-    "diversity_penalty",
-    "allowed_token_ids",
-    "include_stop_str_in_output",
-    "skip_special_tokens",
-)
-"""Flags that are fields of `BeamSearchParams`, by the field's name."""
+KINDS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(_FLOATS.split(), float),
+    **dict.fromkeys(_INTS.split(), int),
+    **dict.fromkeys(("stop_token_ids", "allowed_token_ids"), _token_ids),
+    "logit_bias": _biases,
+    "early_stopping": _early_stopping,
+}
+"""How the text of a flag's value becomes the value, by the name of the parameter."""
 
 
 def number(kind: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -84,88 +70,47 @@ def _name(kind: Callable[[str], Any]) -> str:
     return kind.__name__.strip("_").replace("_", " ")
 
 
-def _number(*names: str, **options: Any) -> Any:
-    """A flag that is converted as `_KINDS` says; the last of its names is the parameter's."""
+def flag(*names: str, **options: Any) -> Any:
+    """A flag that is converted as `KINDS` says; the last of its names is the parameter's."""
     dest = names[-1].removeprefix("--").replace("-", "_")
-    return argument(*names, dest=dest, type=number(_KINDS[dest]), **options)
+    return argument(*names, dest=dest, type=number(KINDS[dest]), **options)
 
 
-_STOP = argument(
+def switch(name: str, *, on: bool = True, **options: Any) -> Any:
+    """A flag without a value; `--no-x` with on=False switches x off. Left out it says nothing."""
+    dest = name.removeprefix("--").removeprefix("no-").replace("-", "_")
+    action = "store_true" if on else "store_false"
+    return argument(name, dest=dest, action=action, default=None, **options)
+
+
+STOP = argument(
     "-s", "--stop", action="append", metavar="TEXT",
     help=r"end before this text; \n is a newline; may be repeated",
 )  # fmt: skip
-_IGNORE_EOS = argument(
-    "--ignore-eos", action="store_true", default=None, help="go on after the text's end"
-)
+IGNORE_EOS = switch("--ignore-eos", help="go on after the text's end")
+INCLUDE_STOP = switch("--include-stop-str-in-output", help="cut after a stop text, not before it")
+SPECIAL = switch("--no-skip-special-tokens", on=False, help="special tokens are text, too")
+STOP_IDS = flag("--stop-token-ids", metavar="IDS", help="end at these tokens: 1,2,3")
+MAX_TOKENS = ("-m", "--max-tokens")
 
 
-_SAMPLING_FLAGS = (
-    _number("-n", "--n", metavar="N", help="completions per prompt"),
-    _number("-t", "--temperature", metavar="T", help="0 takes the likeliest token; up to 2"),
-    _number("-p", "--top-p", metavar="P", help="sample from the likeliest tokens that reach this"),
-    _number("-k", "--top-k", metavar="K", help="sample from the K likeliest tokens"),
-    _number("--min-p", metavar="P", help="drop tokens less likely than P times the likeliest"),
-    _number("-m", "--max-tokens", metavar="N", help="tokens to generate at most"),
-    _number("--min-tokens", metavar="N", help="tokens to generate at least"),
-    _STOP,
-    _number("--seed", metavar="S", help="the same seed gives the same text"),
-    _IGNORE_EOS,
-    _number("--logprobs", metavar="K", help="show probabilities, and the K likeliest tokens"),
-)
+def with_flags(*lists: tuple[Any, ...]) -> Callable[[Callable], Callable]:
+    """A decorator that adds the flags to a magic, in this order."""
 
-_BEAM_FLAGS = (
-    _number("-w", "--width", "--beam-width", metavar="W", help="beams that live on after a step"),
-    _number("-m", "--max-tokens", metavar="N", help="steps at most: tokens of a sequence"),
-    _number(
-        "--length-penalty", metavar="P",
-        help="a score is log-probability / tokens ** P: 0 prefers short sequences, 2 long ones",
-    ),
-    _number("-n", "--num-return-sequences", metavar="N", help="sequences to return; else W"),
-    _number("-t", "--temperature", metavar="T", help="search by the probabilities of logits / T"),
-    _STOP,
-    _number("--stop-token-ids", metavar="IDS", help="end at these tokens: 1,2,3"),
-    _IGNORE_EOS,
-    _number(
-        "--early-stopping", metavar="WHEN",
-        help="true, false, never: Hugging Face's rules; without it every step is done, as in vLLM",
-    ),
-    _number("-g", "--groups", "--num-beam-groups", metavar="G", help="the beams search in G groups"),
-    _number("--diversity-penalty", metavar="P", help="what an earlier group's token costs a group"),
-    _number("--allowed-token-ids", metavar="IDS", help="search among these tokens only: 1,2,3"),
-    argument(
-        "--include-stop-str-in-output", action="store_true", default=None,
-        help="cut after a stop text, not before it",
-    ),
-    argument(
-        "--no-skip-special-tokens", dest="skip_special_tokens", action="store_false", default=None,
-        help="special tokens are text, too",
-    ),
-    argument("--trace", metavar="NAME", help="variable for a DataFrame of every candidate"),
-)  # fmt: skip
+    def decorate(magic: Callable) -> Callable:
+        for one in reversed([one for flags in lists for one in flags]):
+            magic = one(magic)
+        return magic
 
-_RUN_FLAGS = (
-    argument("--out", metavar="NAME", help="variable for the DataFrame; then nothing is shown"),
-    argument("--over", metavar="FRAME", help="a DataFrame: the prompt is sent once per row"),
-    argument("--raw", action="store_true", help="send {{ }} as it is"),
-    argument("--quiet", action="store_true", help="show nothing while it runs"),
-    argument("--model", metavar="NAME", help="a loaded model instead of the current one"),
-)
+    return decorate
 
 
-def _with_flags(flags: tuple[Any, ...], magic: Callable) -> Callable:
-    for flag in reversed(flags + _RUN_FLAGS):
-        magic = flag(magic)
-    return magic
-
-
-run_flags = partial(_with_flags, _SAMPLING_FLAGS)
-"""Adds the flags of every magic that samples."""
-beam_flags = partial(_with_flags, _BEAM_FLAGS)
-"""Adds the flags of every magic that searches."""
+LATER = ("words", "continuation", "choice")
+"""Filled in for each row of `--over`."""
 
 
 def filled(args: Namespace, namespace: Mapping[str, Any]) -> Namespace:
-    """`args` with `{{ name }}` in flag values replaced; the prompt's words are left for later."""
+    """`args` with `{{ name }}` in flag values replaced; what has columns of a frame, later."""
 
     def fill(dest: str, value: Any) -> Any:
         if isinstance(value, list):
@@ -174,11 +119,11 @@ def filled(args: Namespace, namespace: Mapping[str, Any]) -> Namespace:
             return value
         return _converted(dest, Template(value).render(namespace))
 
-    return Namespace(**{d: v if d == "words" else fill(d, v) for d, v in vars(args).items()})
+    return Namespace(**{d: v if d in LATER else fill(d, v) for d, v in vars(args).items()})
 
 
 def _converted(dest: str, text: str) -> Any:
-    kind = _KINDS.get(dest, str)
+    kind = KINDS.get(dest, str)
     try:
         return kind(text)
     except ValueError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -12,6 +12,8 @@ from ..outputs import RequestOutput
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from .work import Work
 
 PERIOD = 1 / 20
 """Seconds between updates: the page, not the model, is the slow part."""
@@ -25,7 +27,9 @@ class Live:
     """One display that changes in place, at most 20 times a second, and goes when the run ends.
 
     publish: called with the keyword arguments of IPython's `DisplayPublisher.publish`; None shows
-    nothing. after: seconds before anything is shown. clock: seconds, for tests.
+    nothing. after: seconds before anything is shown. erase: takes everything away that the cell
+    shows; without it an empty output stays where the display was, if there was time for one, and the
+    same cell is not the same saved notebook every time. clock: seconds, for tests.
     """
 
     def __init__(
@@ -33,9 +37,11 @@ class Live:
         publish: Callable[..., Any] | None,
         *,
         after: float,
+        erase: Callable[[], Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._publish, self._clock, self._after = publish, clock, after
+        self._erase = erase
         self._id: str | None = None
         self.began = clock()
         self._due = self.began + after
@@ -66,9 +72,13 @@ class Live:
 
     def clear(self) -> None:
         """Take the display away, if there is one."""
-        if self._id is not None:
+        if self._id is None:
+            return
+        if self._erase is not None:
+            self._erase()
+        else:
             self._send({"text/plain": "", "text/html": ""})
-            self._id = None
+        self._id = None
 
     def _send(self, bundle: dict[str, Any]) -> None:
         update = self._id is not None
@@ -77,34 +87,86 @@ class Live:
         self._publish(data=bundle, metadata={}, transient={"display_id": self._id}, update=update)
 
 
+class Screen:
+    """What one call of a magic has to show things on. alone: it is the whole cell, nothing else shows."""
+
+    def __init__(self, shell: InteractiveShell, *, quiet: bool = False, alone: bool = False):
+        self.shell, self.quiet, self.alone = shell, quiet, alone
+        self._said: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Print a line; it stays when a live display goes."""
+        self._said.append(line)
+        print(line)
+
+    def live(self, after: float) -> Live:
+        """A display that changes in place."""
+        # a terminal has none; there the result follows at once
+        on = hasattr(self.shell, "kernel") and not self.quiet
+        publish = self.shell.display_pub.publish if on else None
+        return Live(publish, after=after, erase=self._erase if self.alone else None)
+
+    def _erase(self) -> None:
+        self.shell.display_pub.clear_output()
+        for line in self._said:
+            print(line)
+
+
+class Latest:
+    """What each request of a run has become so far, None before its first token; and how much it is."""
+
+    def __init__(self, total: int):
+        self.outputs: list[RequestOutput | None] = [None] * total
+        self.done = self.num_tokens = 0
+
+    def put(self, place: int, output: RequestOutput) -> None:
+        """`output` is the latest of its request."""
+        before, self.outputs[place] = self.outputs[place], output
+        self.done += ended(output) - ended(before)
+        self.num_tokens += _size(output) - (_size(before) if before else 0)
+
+
+def ended(output: RequestOutput | None) -> bool:
+    """Whether it came to its end, and was not cut short."""
+    return output is not None and output.finished and not output.aborted
+
+
+def _size(output: RequestOutput) -> int:
+    return sum(len(completion.token_ids) for completion in output.outputs)
+
+
 class Watch:
-    """Draws a run: the text while it is made, or how far it is when there are many texts."""
+    """Draws a run: the text while it is made, or how far it is when there are many texts.
 
-    def __init__(
-        self, shell: InteractiveShell, *, kind: str, prompts: Sequence[str], n: int, quiet: bool
-    ):
-        self._kind, self._prompts = kind, prompts
-        self._texts = len(prompts) * n <= MAX_TEXTS
-        # a terminal has no display that changes in place; the result follows at once
-        publish = shell.display_pub.publish if hasattr(shell, "kernel") and not quiet else None
-        self.live = Live(publish, after=TEXT_AFTER if self._texts else PROGRESS_AFTER)
+    stream: True for text, False for progress, however many there are; None: as many allow.
+    """
 
-    def show(self, latest: Sequence[RequestOutput | None]) -> None:
-        """latest: what each prompt has become so far, None before its first token."""
-        self.live.show(lambda: self._text(latest) if self._texts else self._progress(latest))
+    def __init__(self, screen: Screen, work: Work, *, stream: bool | None = None):
+        self._work = work
+        self.texts = work.num_completions <= MAX_TEXTS if stream is None else stream
+        self.live = screen.live(TEXT_AFTER if self.texts else PROGRESS_AFTER)
+        self._before = 0, 0
 
-    def _text(self, latest: Sequence[RequestOutput | None]) -> dict[str, Any]:
-        begun = [
-            (output, prompt) for output, prompt in zip(latest, self._prompts, strict=True) if output
-        ]
+    def begin(self, latest: Latest) -> None:
+        """What was done before this run is none of its speed."""
+        self._before = latest.done, latest.num_tokens
+
+    def show(self, latest: Latest) -> None:
+        """Show how far it is, if it is time to."""
+        self.live.show(lambda: self._text(latest) if self.texts else self._progress(latest))
+
+    def _text(self, latest: Latest) -> dict[str, Any]:
+        begun = [(o, self._work.prompt(k)) for k, o in enumerate(latest.outputs) if o]
         outputs, prompts = [output for output, _ in begun], [prompt for _, prompt in begun]
-        data = views.completions(outputs, kind=self._kind, prompts=prompts, tokens=False)
+        data = views.completions(outputs, kind=self._work.kind, prompts=prompts, tokens=False)
         return views.bundle(data)
 
-    def _progress(self, latest: Sequence[RequestOutput | None]) -> dict[str, Any]:
-        begun = [output for output in latest if output]
-        done = sum(output.finished for output in begun)
-        num_tokens = sum(
-            len(completion.token_ids) for output in begun for completion in output.outputs
+    def _progress(self, latest: Latest) -> dict[str, Any]:
+        done, num_tokens = self._before
+        return views.progress(
+            latest.done,
+            len(latest.outputs),
+            latest.num_tokens - num_tokens,
+            self.live.seconds,
+            before=done,
         )
-        return views.progress(done, len(latest), num_tokens, self.live.seconds)

@@ -1,15 +1,11 @@
-"""The magics: read the line, wait for the model, keep the result."""
+"""The magics: what a user types, and what `?` says about it. `runs.py` does the work."""
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections import ChainMap
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import UsageError
 from IPython.core.magic import (
     Magics,
     line_cell_magic,
@@ -21,27 +17,28 @@ from IPython.core.magic import (
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool, Float, Int
 
-from .. import resident
-from ..errors import NoModelError
-from ..sampling_params import BeamSearchParams, SamplingParams
 from . import commands
-from .command_line import Call, one_name, read
-from .conversation import Conversation, Reply
-from .flags import SAMPLING, SEARCH, beam_flags, given, layered, run_flags
-from .prompts import prompts
+from .command_line import Call, read
+from .comparison import Comparison
+from .conversation import Conversation
+from .flags import flag, with_flags
+from .labels import Labels
 from .results import Generation
-from .run import run, without_frames
-from .search import Found, search
+from .run import without_frames
+from .run_flags import LONG_FLAGS, RUN_FLAGS, STREAM_FLAGS
+from .runs import Runs
+from .sampling_flags import SAMPLING_FLAGS
+from .search import Found
+from .search_flags import SEARCH_FLAGS
+from .structured import CHOICE_FLAGS, STRUCTURED_FLAGS
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ..llm import LLM
-
-MAX_TOKENS = 256
-"""What `%%generate` generates at most, unless told; `%%chat` has what the context leaves."""
-BEAM_WIDTH, BEAM_TOKENS = 5, 32
-"""What `%%beam` has unless told. A search does all its steps, so they are few."""
+SAMPLING = (*SAMPLING_FLAGS, *STRUCTURED_FLAGS, *CHOICE_FLAGS)
+WORDS = argument(
+    "words", nargs="*", help="in a cell: variable for the DataFrame; on a line: the prompt"
+)
 
 
 @magics_class
@@ -67,18 +64,21 @@ class Nbllm(Magics):
 
     def __init__(self, shell: InteractiveShell, **options: Any):
         super().__init__(shell, **options)
-        self.conversations: dict[str, Conversation] = {}
+        self.runs = Runs(self)
         self.replaced: dict[str, dict[str, Any]] = {}
         self.matcher: Callable[..., Any] | None = None
+
+    @property
+    def conversations(self) -> dict[str, Conversation]:
+        """By name; "" is the usual one."""
+        return self.runs.conversations
 
     @no_var_expand
     @needs_local_scope
     @line_cell_magic
     @magic_arguments()
-    @argument(
-        "words", nargs="*", help="in a cell: variable for the DataFrame; on a line: the prompt"
-    )
-    @run_flags
+    @WORDS
+    @with_flags(SAMPLING, LONG_FLAGS, STREAM_FLAGS, RUN_FLAGS)
     def generate(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Generation | None:
@@ -87,9 +87,13 @@ class Nbllm(Magics):
         `%%generate [NAME]` takes the rest of the cell as the prompt, `%generate` the rest of the
         line (a line that ends in ? is IPython's help: use quotes). `{{ name }}` in the prompt is
         replaced by a variable or, with --over, by a column; nothing else is. The result is the
-        cell's value: `.df`, `.text`, `.outputs`. With a NAME the DataFrame is bound to it instead.
+        cell's value: `.df`, `.text`, `.outputs`, `.tokens_frame()`. With a NAME the DataFrame is
+        bound to it instead.
+
+        Interrupted, it keeps what there is. Over a frame the same cell, run again, does the rest;
+        with --checkpoint also in another kernel.
         """
-        return without_frames(self._generate, self._read(self.generate, line, cell, local_ns))
+        return self._do(self.runs.generate, self.generate, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
@@ -103,7 +107,22 @@ class Nbllm(Magics):
         "--name", metavar="NAME", help="a conversation of this name, instead of the usual one"
     )
     @argument("--reset", action="store_true", help="forget the conversation first")
-    @run_flags
+    @argument(
+        "--undo", action="store_true", help="take your last message and its answer back first"
+    )
+    @argument("--retry", action="store_true", help="another answer to your last message")
+    @flag("--edit", metavar="N", help="say this instead of your message number N, from 1")
+    @argument(
+        "--continue", dest="continue_", action="store_true", help="go on with the last answer"
+    )
+    @argument(
+        "--from", dest="from_", metavar="VARIABLE",
+        help="begin from a conversation, a result or a list of messages",
+    )  # fmt: skip
+    @argument(
+        "--template", metavar="FILE", help="the conversation's chat template: a file, or the text"
+    )
+    @with_flags(SAMPLING, LONG_FLAGS, STREAM_FLAGS, RUN_FLAGS)
     def chat(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Generation | None:
@@ -111,22 +130,22 @@ class Nbllm(Magics):
 
         `%%chat` takes the rest of the cell as the message, `%chat` the rest of the line (a line
         that ends in ? is IPython's help: use quotes). A reasoning model's thoughts are shown, and
-        left out of what the next turn repeats.
+        left out of what the next turn repeats. The result has `.messages`, `.df`, `.fork()` and
+        `.to_json()`.
 
-        A turn that fails leaves the conversation as it was. An interrupted answer is kept as far as
-        it got (finish_reason "abort" in `.df`); before its first token the turn is dropped. With
-        --over every row is a conversation of its own, and the usual one is left alone.
+        --retry and --edit begin a branch: the conversation as it was is kept under a name that is
+        printed. A turn that fails leaves the conversation as it was. An interrupted answer is kept
+        as far as it got (finish_reason "abort" in `.df`); before its first token the turn is
+        dropped. With --over every row is a conversation of its own, and the usual one is left alone.
         """
-        return without_frames(self._chat, self._read(self.chat, line, cell, local_ns))
+        return self._do(self.runs.chat, self.chat, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
     @line_cell_magic
     @magic_arguments()
-    @argument(
-        "words", nargs="*", help="in a cell: variable for the DataFrame; on a line: the prompt"
-    )
-    @beam_flags
+    @WORDS
+    @with_flags(SEARCH_FLAGS, RUN_FLAGS)
     def beam(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Found | None:
@@ -137,138 +156,91 @@ class Nbllm(Magics):
         `.df` has the sequences, best first, `.trace` every candidate of every step. Nothing is drawn by chance, so of
         `%config Nbllm` only max_tokens counts. Interrupted, it keeps the best so far.
         """
-        return without_frames(self._beam, self._read(self.beam, line, cell, local_ns))
+        return self._do(self.runs.beam, self.beam, line, cell, local_ns)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    @magic_arguments()
+    @WORDS
+    @argument(
+        "-c", "--continuation", metavar="TEXT",
+        help="score this behind the prompt; without it the prompt itself is scored",
+    )  # fmt: skip
+    @with_flags(RUN_FLAGS)
+    def score(
+        self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> Labels | None:
+        """How likely a text is to the model; nothing is generated.
+
+        `%%score [NAME] --over FRAME` scores the cell for every row, from its second token on, or with
+        --continuation that text behind it; `{{ column }}` works in both. Columns of the DataFrame:
+        num_tokens, cumulative_logprob, mean_logprob, perplexity, token_logprobs.
+        """
+        return self._do(self.runs.score, self.score, line, cell, local_ns)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    @magic_arguments()
+    @WORDS
+    @with_flags(CHOICE_FLAGS)
+    @argument("--best", action="store_true", help="one row per prompt: its likeliest choice")
+    @argument("--normalize", action="store_true", help="compare by the mean per token")
+    @with_flags(RUN_FLAGS)
+    def choose(
+        self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> Labels | None:
+        """How likely each of several choices is behind a prompt; nothing is generated.
+
+        `%%choose [NAME] --over FRAME --choice " good" --choice " bad" --best` labels a frame. Most
+        prompts end without a space, and most choices begin with one. Columns of the DataFrame:
+        choice, probability (over the choices), rank, num_tokens, cumulative_logprob, mean_logprob.
+        """
+        return self._do(self.runs.choose, self.choose, line, cell, local_ns)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    @magic_arguments()
+    @WORDS
+    @argument(
+        "--setting", action="append", metavar='"NAME FLAGS"',
+        help="a setting: its name, then flags of %%generate, or with --width of %%beam; to be repeated",
+    )  # fmt: skip
+    @argument("--grid", metavar="NAME=V,V …", help="every combination of these is a setting")
+    @argument("--models", metavar="A,B", help="loaded models to compare")
+    @with_flags(SAMPLING, RUN_FLAGS)
+    def compare(
+        self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> Comparison | None:
+        """The same prompt under several settings or models, side by side.
+
+        `%%compare [NAME] --setting "greedy -t 0" --setting "wild -t 1.3" --setting "beam --width 4"`.
+        Other flags of %%generate hold for every setting. `.df` is the frame of `LLM.compare`: a row
+        per prompt, setting and output, with log-probabilities under the model itself, shares of
+        distinct tokens and the parameters that differ; with several models also a column model.
+        """
+        return self._do(self.runs.compare, self.compare, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
     @line_magic
     def nbllm(self, line: str, local_ns: dict[str, Any] | None = None) -> None:
         """Load, show and unload models; alone it prints help."""
-        without_frames(commands.run, line, self._namespace(local_ns))
+        without_frames(commands.run, line, self._namespace(local_ns), self)
 
-    def _read(
-        self, magic: Any, line: str, cell: str | None, local_ns: dict[str, Any] | None
-    ) -> Call:
-        return read(magic.parser, line, cell, self._namespace(local_ns))
+    def _do(
+        self,
+        run: Callable[[Call], Any],
+        magic: Any,
+        line: str,
+        cell: str | None,
+        local_ns: dict[str, Any] | None,
+    ) -> Any:
+        call = read(magic.parser, line, cell, self._namespace(local_ns))
+        self.runs.begin(call)
+        return without_frames(run, call)
 
     def _namespace(self, local_ns: dict[str, Any] | None) -> ChainMap[str, Any]:
         return ChainMap(local_ns or {}, self.shell.user_ns)
-
-    def _generate(self, call: Call) -> Generation | None:
-        texts, over = prompts(call)
-        return self._run(call, "completions", texts, texts, partial(Generation, over=over))
-
-    def _beam(self, call: Call) -> Found | None:
-        texts, over = prompts(call)
-        trace = one_name([call.args.trace] if call.args.trace else [])
-        if trace and trace == call.out:
-            raise UsageError(f"two variables for the frame and its trace, got {trace} for both")
-        llm = self._llm(call.args.model)
-        defaults = BeamSearchParams(
-            beam_width=BEAM_WIDTH, max_tokens=self.max_tokens or BEAM_TOKENS
-        )
-        params = layered(defaults, given(call.args, SEARCH))
-        keep = partial(self._keep_search, trace, call.out, partial(Found, over=over))
-        result = search(llm, params, prompts=texts, quiet=call.args.quiet, keep=keep)
-        # a table of sequences says little about a search, so it is shown even if it has a name
-        return None if call.out and call.args.quiet else result
-
-    def _keep_search(self, trace: str | None, *args: Any, **made: Any) -> Found:
-        result = self._keep(*args, **made)
-        if trace:
-            self.shell.user_ns[trace] = result.trace
-        return result
-
-    def _chat(self, call: Call) -> Generation | None:
-        if call.args.over:
-            return self._chat_over(call)
-        if (call.args.n or 1) > 1:
-            raise UsageError(
-                "a conversation goes on with one answer: --n needs --over, or %%generate"
-            )
-        name = call.args.name or ""
-        before = Conversation() if call.args.reset else self.conversations.get(name, Conversation())
-        if call.args.system:
-            before = before.with_system(call.args.system)
-        if not call.prompt and (call.args.reset or call.args.system):
-            self.conversations[name] = before
-            return None
-        [text], _ = prompts(call)
-        asked = before.asked(text)
-        return self._run(
-            call, "chat", [text], [asked.messages], partial(self._answered, name, before, asked)
-        )
-
-    def _chat_over(self, call: Call) -> Generation | None:
-        if call.args.reset or call.args.name:
-            raise UsageError(
-                "--over has a conversation per row: --name and --reset do not go with it"
-            )
-        start = Conversation().with_system(call.args.system) if call.args.system else Conversation()
-        texts, over = prompts(call)
-        requests = [start.asked(text).messages for text in texts]
-        return self._run(call, "chat", texts, requests, partial(Generation, over=over))
-
-    def _answered(self, name: str, before: Conversation, asked: Conversation, **made: Any) -> Reply:
-        [output] = made["outputs"]
-        # an interrupted answer stays as far as it got; without a word of it there was no turn
-        kept = any(answer.text or answer.finish_reason != "abort" for answer in output.outputs)
-        if not kept:
-            return Reply(conversation=before, **made)
-        self.conversations[name] = asked.answered(output)
-        return Reply(conversation=self.conversations[name], **made)
-
-    def _run(
-        self,
-        call: Call,
-        kind: str,
-        texts: list[str],
-        requests: list[Any],
-        make: Callable[..., Generation],
-    ) -> Generation | None:
-        llm = self._llm(call.args.model)
-        keep = partial(self._keep, call.out, make)
-        params = self._params(llm, call.args, MAX_TOKENS if kind == "completions" else None)
-        quiet = call.args.quiet
-        result = run(
-            self.shell,
-            llm,
-            params,
-            kind=kind,
-            prompts=texts,
-            requests=requests,
-            quiet=quiet,
-            keep=keep,
-        )
-        return None if call.out else result
-
-    def _keep(
-        self, name: str | None, make: Callable[..., Any], interrupted: bool, **made: Any
-    ) -> Any:
-        result = make(**made)
-        resident.remember(result)
-        if name:
-            self.shell.user_ns[name] = result.df
-        elif interrupted:
-            # the cell is about to fail, and then it has no value to show
-            data, metadata = result._repr_mimebundle_()
-            self.shell.display_pub.publish(data=data, metadata=metadata)
-        return result
-
-    def _llm(self, name: str | None) -> LLM:
-        try:
-            return resident.current(name)
-        except NoModelError:
-            if name or resident.loaded() or not self.autoload:
-                raise
-        llm = resident.load()
-        print(
-            f"no model was loaded: this is {llm.name!r}, the bundled one; %nbllm load MODEL loads another"
-        )
-        return llm
-
-    def _params(self, llm: LLM, args: Namespace, max_tokens: int | None) -> SamplingParams:
-        """The model's defaults, then `%config`, then flags."""
-        defaults = replace(llm.get_default_sampling_params(), max_tokens=max_tokens)
-        config = {name: getattr(self, name) for name in SAMPLING if self.has_trait(name)}
-        return layered(defaults, config, given(args, SAMPLING))

@@ -20,11 +20,16 @@ def prompts(call: Call) -> tuple[list[str], pd.DataFrame | None]:
     if not call.prompt:
         raise UsageError("the prompt is empty")
     over = _frame(call.args.over, call.namespace) if call.args.over else None
-    rows = [{}] if over is None else over.to_dict("records")
+    return filled_in(call, [{}] if over is None else over.to_dict("records")), over
+
+
+def filled_in(call: Call, rows: list[dict[Any, Any]], text: str | None = None) -> list[str]:
+    """The call's prompt, or another text, for each row."""
+    text = call.prompt if text is None else text
     if call.args.raw:
-        return [call.prompt for _ in rows], over
-    template = Template(call.prompt)
-    return [template.render(call.namespace.new_child(row)) for row in rows], over
+        return [text for _ in rows]
+    template = Template(text)
+    return [template.render(call.namespace.new_child(row)) for row in rows]
 
 
 def _frame(name: str, namespace: Mapping[str, Any]) -> pd.DataFrame:

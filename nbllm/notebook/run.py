@@ -11,78 +11,149 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GenerationInterrupted, NbllmError
-from ..outputs import RequestMetrics, RequestOutput
-from ..sampling_params import RequestOutputKind, SamplingParams
-from .live import Watch
-from .provenance import Provenance, per_prompt, seeded
+from ..outputs import CompletionOutput, RequestMetrics, RequestOutput
+from ..sampling_params import RequestOutputKind
+from .live import Latest, Watch, ended
+from .provenance import Provenance
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
-
     from ..llm import LLM
+    from .live import Screen
+    from .resume import Finished
+    from .work import Work
 
 Stream = Generator[RequestOutput, None, None]
-Latest = list[RequestOutput | None]
+
+AHEAD = 1024
+"""Prompts of a long run that are in the engine at a time: more than any batch holds."""
+FEW = 64
+"""Of so many prompts every token is looked at; of more, those that have finished."""
 
 
 def run(
-    shell: InteractiveShell,
+    screen: Screen,
     llm: LLM,
-    params: SamplingParams,
+    work: Work,
     *,
-    kind: str,
-    prompts: Sequence[str],
-    requests: Sequence[Any],
-    quiet: bool,
     keep: Callable[..., Any],
+    stream: bool | None = None,
+    finished: Finished | None = None,
 ) -> Any:
-    """Send `requests`, show what they become, and return what `keep` makes of it.
+    """Send `work`, show what it becomes, and return what `keep` makes of it.
 
-    prompts: what to show for each request. keep: called once, with whether the run was interrupted,
-    and with outputs, prompts, provenance and seconds. After an interrupt the outputs are partial,
-    a second interrupt is dropped until they are kept, and `GenerationInterrupted` is raised.
+    finished: what is done already, and where to put what gets done. keep: called once, with whether
+    the run was interrupted, and with outputs, work, provenance and seconds. After an interrupt the
+    outputs are partial, a second interrupt is dropped until they are kept, and
+    `GenerationInterrupted` is raised.
     """
-    params, seed_step = seeded(params)
-    provenance = Provenance.of(llm.info(), params, kind=kind, seed_step=seed_step)
-    watch = Watch(shell, kind=kind, prompts=prompts, n=params.n, quiet=quiet)
-    if not watch.live.on:
-        params = replace(params, output_kind=RequestOutputKind.FINAL_ONLY)
-    each = per_prompt(params, seed_step, len(requests))
-    stream = llm.stream(requests, each) if requests else _nothing()
+    work.check()
+    work.seed(finished.seed if finished else None)
+    provenance = Provenance.of(
+        llm.info(), work.params, kind=work.kind, seed_step=work.seed_step,
+        settings=work.settings, chat=work.chat,
+    )  # fmt: skip
+    watch, latest = Watch(screen, work, stream=stream), Latest(len(work))
+    if finished is not None:
+        for place, output in finished.find(work).items():
+            latest.put(place, output)
+        if latest.done and latest.done < len(work):
+            screen.say(
+                f"going on: {latest.done:,} of {len(work):,} prompts were done; --fresh begins again"
+            )
+        finished.begin(work.params.seed)
+    watch.begin(latest)
+    places = [place for place, output in enumerate(latest.outputs) if output is None]
+
+    def put(place: int, output: RequestOutput) -> None:
+        # an interrupt may report again what has ended
+        if not ended(latest.outputs[place]):
+            latest.put(place, output)
+            if finished is not None and ended(output):
+                finished.add(work, place, output)
+
     with droppable_interrupts() as drop_interrupts, watch.live:
-        outputs, interrupted = follow(stream, len(requests), watch.show)
+        source = _stream(llm, work, places, live=watch.live.on, texts=watch.texts)
+        try:
+            interrupted = follow(source, places, put, lambda: watch.show(latest), drop_interrupts)
+        except KeyboardInterrupt:
+            # a second one, before they were dropped: what was last seen of the rest has to do
+            interrupted = True
         drop_interrupts()
+        outputs = [
+            _aborted(output) if output else _blank(work.prompt(place), work.params_of(place).n)
+            for place, output in enumerate(latest.outputs)
+        ]
         seconds = watch.live.seconds
+        # before anything is shown that stays
+        watch.live.clear()
         result = keep(
-            interrupted, outputs=outputs, prompts=prompts, provenance=provenance, seconds=seconds
+            interrupted, outputs=outputs, work=work, provenance=provenance, seconds=seconds
         )
     if interrupted:
-        raise GenerationInterrupted(outputs)
+        raise GenerationInterrupted(outputs, _message(latest, resumable=finished is not None))
     return result
 
 
-def follow(
-    stream: Stream, total: int, show: Callable[[Latest], None]
-) -> tuple[list[RequestOutput], bool]:
-    """Wait for `stream`: one output per prompt in input order, and whether it was interrupted.
+def _stream(llm: LLM, work: Work, places: Sequence[int], *, live: bool, texts: bool) -> Stream:
+    """The outputs of the requests at these places; those on the way only where they are shown."""
+    requests = [work.request(place) for place in places]
+    each = [
+        work.params_of(place, None if live else RequestOutputKind.FINAL_ONLY) for place in places
+    ]
+    if not requests:
+        return _nothing()
+    ahead: dict[str, Any] = {}
+    if len(places) > FEW and not (live and texts):
+        ahead["concurrency_limit"] = AHEAD
+    return llm.stream(requests, each, **work.chat, **ahead)
 
-    show: called with what each prompt has become so far, None before its first token.
+
+def _message(latest: Latest, *, resumable: bool) -> str:
+    done, total = latest.done, len(latest.outputs)
+    rest = "; run the cell again to do the rest" if resumable and total > 1 else ""
+    return f"interrupted: {done:,} of {total:,} prompts finished, the rest is partial{rest}"
+
+
+def follow(
+    stream: Stream,
+    places: Sequence[int],
+    put: Callable[[int, RequestOutput], None],
+    show: Callable[[], None],
+    drop: Callable[[], None] = lambda: None,
+) -> bool:
+    """Wait for `stream`, whose i-th prompt belongs to the i-th of `places`; whether it was interrupted.
+
+    put: called with a place and its latest output; show: called after it; drop: before an interrupt is
+    dealt with, so that a second one changes nothing.
     """
-    latest: Latest = [None] * total
+
+    def take(output: RequestOutput) -> None:
+        put(places[int(output.request_id.rpartition("-")[2])], output)
+
+    unfinished: dict[str, RequestOutput] = {}
     with closing(stream):
         try:
             for output in stream:
-                latest[int(output.request_id.rpartition("-")[2])] = output
-                show(latest)
+                unfinished[output.request_id] = output
+                take(output)
+                if output.finished:
+                    del unfinished[output.request_id]
+                show()
         except GenerationInterrupted as interrupt:
-            return interrupt.outputs, True
+            drop()
+            partial = interrupt.outputs
         except KeyboardInterrupt:
+            drop()
             # it came between two steps, in our code: the engine ends the run as if it had come there
-            return _ended(stream, latest), True
-    return [output for output in latest if output], False
+            partial = _ended(stream, unfinished)
+        else:
+            return False
+    for output in partial:
+        take(output)
+    return True
 
 
-def _ended(stream: Stream, latest: Latest) -> list[RequestOutput]:
+def _ended(stream: Stream, unfinished: dict[str, RequestOutput]) -> list[RequestOutput]:
     try:
         stream.throw(KeyboardInterrupt())
     except GenerationInterrupted as interrupt:
@@ -90,19 +161,25 @@ def _ended(stream: Stream, latest: Latest) -> list[RequestOutput]:
     except KeyboardInterrupt:
         # the stream was over, or a second interrupt stopped its clean-up
         pass
-    return [_aborted(output) if output else _blank(i) for i, output in enumerate(latest)]
+    return [_aborted(output) for output in unfinished.values()]
 
 
-def _blank(index: int) -> RequestOutput:
+def _blank(prompt: str, n: int) -> RequestOutput:
     """Of a prompt that had not begun; the outputs keep one entry per prompt."""
     metrics = RequestMetrics(
         arrival_time=time(), first_token_time=None, finished_time=None, tokens_per_second=None
     )
+    empty = [
+        CompletionOutput(
+            index=i, text="", token_ids=[], cumulative_logprob=0.0, finish_reason="abort"
+        )
+        for i in range(n)
+    ]
     return RequestOutput(
-        request_id=f"-{index}",
-        prompt=None,
+        request_id="-",
+        prompt=prompt,
         prompt_token_ids=[],
-        outputs=[],
+        outputs=empty,
         finished=True,
         metrics=metrics,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import views
 from ..errors import GenerationInterrupted
 from ..outputs import BeamSearchOutput
+from ..replays import Made, Recording
 from ..sampling_params import BeamSearchParams
 from .provenance import Provenance
 from .results import beside
@@ -76,6 +77,18 @@ class Found:
     def num_tokens(self) -> int:
         """Generated tokens, of all sequences."""
         return sum(len(s.generated_token_ids) for o in self.outputs for s in o.sequences)
+
+    def recording(self) -> Recording:
+        """What `nbllm.replay` needs."""
+        params = self.provenance.params
+        assert isinstance(params, BeamSearchParams)
+        return Recording(
+            kind="beam",
+            model=self.provenance.model,
+            requests=list(self.prompts),
+            params=[params.clone() for _ in self.prompts],
+            expected=[[Made.of(s) for s in output.sequences] for output in self.outputs],
+        )
 
     def __repr__(self) -> str:
         count = sum(len(output.sequences) for output in self.outputs)

@@ -4,7 +4,8 @@
                                                       ├── html.py      text/html
                                                       └── as it is     application/vnd.nbllm.v1+json
 
-Beam searches go the same way, through beam_data.py, beam_tree.py, beam_plain.py and beam_html.py.
+Beam searches go the same way, through beam_data.py, beam_tree.py, beam_plain.py and beam_html.py;
+scores, choices and comparisons through tables.py.
 
 The text and the HTML are functions of the dictionary alone, so a saved notebook holds everything
 that a front end needs to draw the result again, without a kernel. Nothing here imports IPython.
@@ -12,7 +13,17 @@ that a front end needs to draw the result again, without a kernel. Nothing here 
 
 from .beam_data import beams
 from .bundle import MIME, bundle
-from .data import completions
+from .data import MAX_COMPLETIONS, completions
 from .progress import progress
+from .tables import comparison, labels
 
-__all__ = ["MIME", "beams", "bundle", "completions", "progress"]
+__all__ = [
+    "MAX_COMPLETIONS",
+    "MIME",
+    "beams",
+    "bundle",
+    "comparison",
+    "completions",
+    "labels",
+    "progress",
+]

@@ -1,14 +1,14 @@
 """Outputs as one JSON-able dictionary: what the views draw, and what a saved notebook keeps.
 
     {"version": 1, "kind": "completions" | "chat", "outputs": [
-        {"prompt": str, "completions": [
+        {"prompt": str, "setting": str (where there are several), "completions": [
             {"output": int, "text": str, "finish_reason": str | None, "num_tokens": int,
              "cumulative_logprob": float | None,
-             "tokens": [{"text", "logprob", "rank", "top": [[text, logprob], ...]}, ...]}]}],
+             "tokens": [{"text", "logprob", "rank", "entropy", "top": [[text, logprob], ...]}, ...]}]}],
      "omitted": int}
 
 "tokens" is there when log-probabilities were asked for; "top" holds the likeliest tokens, best
-first. A view is for reading, and it is saved in the notebook: completions after the first
+first, "entropy" is as in `frames.tokens_frame`. A view is for reading, and it is saved in the notebook: completions after the first
 `MAX_COMPLETIONS` are left out and counted in "omitted", tokens after the first `MAX_TOKENS` are left
 out. The frame has them all.
 """
@@ -19,7 +19,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..outputs import CompletionOutput, Logprob, RequestOutput
+from ..outputs import CompletionOutput, Logprob, RequestOutput, entropy, likeliest
 
 MAX_COMPLETIONS = 100
 MAX_TOKENS = 4000
@@ -30,23 +30,28 @@ def completions(
     *,
     kind: str = "completions",
     prompts: Sequence[str] | None = None,
+    settings: Sequence[str] | None = None,
     tokens: bool = True,
 ) -> dict[str, Any]:
     """The dictionary above.
 
-    prompts: what to show as the prompts, where the outputs' own say less. tokens: whether to
+    prompts: what to show as the prompts, where the outputs' own say less. settings: what to call
+    that of each output, where they differ. tokens: whether to
     describe each token, where log-probabilities are there.
     """
     shown = prompts if prompts is not None else [output.prompt or "" for output in outputs]
     room, detail, rows = MAX_COMPLETIONS, MAX_TOKENS if tokens else -1, []
-    for prompt, output in zip(shown, outputs, strict=True):
+    for i, (prompt, output) in enumerate(zip(shown, outputs, strict=True)):
+        if not room:
+            break
         entries = []
         for completion in output.outputs[:room]:
             detail -= len(completion.logprobs or ())
             entries.append(_completion(completion, with_tokens=detail >= 0))
         room -= len(entries)
         if entries:
-            rows.append({"prompt": prompt, "completions": entries})
+            named = {"setting": settings[i]} if settings is not None else {}
+            rows.append({"prompt": prompt, **named, "completions": entries})
     data: dict[str, Any] = {"version": 1, "kind": kind, "outputs": rows}
     if omitted := sum(len(output.outputs) for output in outputs) - (MAX_COMPLETIONS - room):
         data["omitted"] = omitted
@@ -67,16 +72,13 @@ def _completion(completion: CompletionOutput, *, with_tokens: bool) -> dict[str,
 
 
 def _token(position: dict[int, Logprob]) -> dict[str, Any]:
-    sampled, *others = position.values()
-    # the sampled token comes first, and belongs to the top only if it was likely enough
-    top = sorted(
-        [sampled, *others] if sampled.rank <= len(others) + 1 else others, key=lambda p: p.rank
-    )
+    sampled = next(iter(position.values()))
     return {
         "text": sampled.decoded_token,
         "logprob": rounded(sampled.logprob),
         "rank": sampled.rank,
-        "top": [[entry.decoded_token, rounded(entry.logprob)] for entry in top],
+        "entropy": rounded(entropy(position)),
+        "top": [[p.decoded_token, rounded(p.logprob)] for p in likeliest(position)],
     }
 
 

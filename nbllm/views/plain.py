@@ -21,6 +21,8 @@ def plain(data: dict[str, Any]) -> str:
 def _output(output: dict[str, Any], *, with_prompt: bool) -> str:
     completions = output["completions"]
     lines = [f"> {shortened(visible(output['prompt']))}"] if with_prompt else []
+    if "setting" in output:
+        lines.append(f"({visible(output['setting'])})")
     lines += [
         f"[{c['output']}] {visible(c['text'])}" if len(completions) > 1 else visible(c["text"])
         for c in completions

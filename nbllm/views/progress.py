@@ -5,10 +5,13 @@ from __future__ import annotations
 from .style import STYLE
 
 
-def progress(done: int, total: int, num_tokens: int, seconds: float) -> dict[str, str]:
-    """Mime type → content. seconds: since the run began."""
+def progress(
+    done: int, total: int, num_tokens: int, seconds: float, before: int = 0
+) -> dict[str, str]:
+    """Mime type → content. seconds, num_tokens: since the run began; before: done by then."""
     rate = f"{num_tokens / seconds:,.0f} tokens/s" if seconds > 0 else ""
-    left = f"{_duration(seconds / done * (total - done))} left" if done else ""
+    new = done - before
+    left = f"{_duration(seconds / new * (total - done))} left" if new else ""
     line = " · ".join(part for part in (f"{done:,}/{total:,} prompts", rate, left) if part)
     bar = f'<progress value="{done}" max="{total}"></progress>'
     return {

@@ -20,6 +20,9 @@ _RULES = {
     " th": "text-align:start;padding:.35em 1.2em .35em 0;border:0;font-weight:normal;opacity:.62",
     " tbody tr": "border-top:1px solid rgba(128,128,128,.3)",
     " td .nbllm-note": "margin-top:.1em",
+    " summary": "cursor:pointer",
+    " .nbllm-fold[open]>summary>pre": "display:none",
+    " .nbllm-fold[open]>summary::after": "content:'less';opacity:.62;font-size:85%",
     " progress": "vertical-align:middle;width:14em",
 }
 
@@ -67,6 +70,15 @@ _BEAM = {
 }
 
 
+_TABLES = {
+    ".nbllm-wide": "max-width:none;overflow-x:auto",
+    " .nbllm-number": "text-align:end;white-space:nowrap;font-variant-numeric:tabular-nums",
+    " meter": "width:5em;vertical-align:middle",
+    " td pre": "max-width:32em",
+    " td pre+.nbllm-note+pre": "margin-top:.6em",
+}
+
+
 def _css(rules: dict[str, str]) -> str:
     return "\n".join(f"div.nbllm.nbllm{where}{{{what}}}" for where, what in rules.items()) + "\n"
 
@@ -79,3 +91,6 @@ TOKENS = _css(_SHADES | {" .nbllm-tokens span": "border-radius:2px;cursor:defaul
 
 BEAMS = _css(_BEAM)
 """Added where sequences of a beam search are shown."""
+
+TABLES = _css(_TABLES)
+"""Added where scores, choices or settings stand side by side."""

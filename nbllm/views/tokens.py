@@ -23,6 +23,8 @@ def _level(entry: dict[str, Any]) -> int:
 
 def _title(entry: dict[str, Any]) -> str:
     first = f"{percent(entry['logprob'])}  {quoted(entry['text'])}  rank {entry['rank']}"
+    if entry.get("entropy") is not None and entry["top"]:
+        first += f"  entropy {entry['entropy']:.2f}"
     return "\n".join([first, "", *(f"{percent(p)}  {quoted(text)}" for text, p in entry["top"])])
 
 

@@ -148,6 +148,7 @@ def test_frames(llm):
         "finish_reason",
         "num_tokens",
         "cumulative_logprob",
+        "mean_logprob",
     ]
     assert frame.prompt.tolist() == ["a", "a", "b", "b"]
     assert frame.output.tolist() == [0, 1, 0, 1]

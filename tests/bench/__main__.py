@@ -12,7 +12,7 @@ import torch
 
 import nbllm
 
-BENCHMARKS = ("host", "cpu", "beam", "structured", "gpu", "fields", "start")
+BENCHMARKS = ("host", "cpu", "beam", "structured", "notebook", "gpu", "fields", "start")
 RESULTS = Path(__file__).with_name("results.csv")
 COLUMNS = ["benchmark", "case", "figure", "unit", "machine", "torch", "nbllm", "commit"]
 

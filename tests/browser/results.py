@@ -5,7 +5,13 @@ import math
 from beam_outputs import Words, searched
 
 from nbllm import views
-from nbllm.outputs import CompletionOutput, Logprob, RequestMetrics, RequestOutput
+from nbllm.outputs import (
+    ChoiceOutput,
+    CompletionOutput,
+    Logprob,
+    RequestMetrics,
+    RequestOutput,
+)
 from nbllm.sampling_params import BeamSearchParams
 
 HOSTILE = (
@@ -110,6 +116,22 @@ def beam() -> dict:
 
     params = BeamSearchParams(beam_width=3, max_tokens=6)
     return views.bundle(views.beams([searched(words, choices, params, prompt=HOSTILE)]))
+
+
+def grid() -> dict:
+    """One prompt under two settings."""
+    outputs = [request("The capital of France?", one) for one in PAIR]
+    names = ["temperature=0", "temperature=0.7"]
+    return views.bundle(views.completions(outputs, settings=names))
+
+
+def choices() -> dict:
+    """Probabilities of choices, one of them hostile."""
+    output = ChoiceOutput(
+        prompt="p", choices=[" good", HOSTILE], probabilities=[0.75, 0.25], logprobs=[-1.0, -2.1],
+        num_tokens=[1, 9],
+    )  # fmt: skip
+    return views.bundle(views.labels([output], kind="choose", prompts=["The soup is"]))
 
 
 def foreign(data: object) -> dict:

@@ -1,5 +1,6 @@
 """Results as JupyterLab draws them from a saved notebook, with no kernel."""
 
+import math
 import re
 
 import pytest
@@ -15,6 +16,8 @@ NOTEBOOK = {
     "chat": results.chat(),
     "code": results.code(),
     "beam": results.beam(),
+    "grid": results.grid(),
+    "choices": results.choices(),
     "future": results.foreign({"version": 2, "anything": []}),
     "damaged": results.foreign({"version": 1, "outputs": [{"completions": [{"text": 7}]}]}),
 }
@@ -71,12 +74,56 @@ def test_the_less_likely_the_stronger(show):
     assert min(alphas) < 0.05 < 0.5 < max(alphas) < 0.7
 
 
+def test_the_shade_can_be_the_entropy(notebook, show):
+    result = show("story")
+    button, text = result.locator(".nbllm-shade"), result.locator(".nbllm-tokens")
+    by_probability = [alpha(token) for token in text.locator(".nbllm-token").all()]
+    assert button.inner_text() == "entropy"
+    button.click()
+    notebook.mouse.move(0, 0)
+    assert button.get_attribute("aria-pressed") == "true"
+    by_entropy = [alpha(token) for token in text.locator(".nbllm-token").all()]
+    entropies = [sum(-p * math.log(p) for p in shares) for shares in map(all_shares, results.STORY)]
+    order = sorted(range(len(entropies)), key=entropies.__getitem__)
+    assert [by_entropy[i] for i in order] == pytest.approx(sorted(by_entropy), abs=0.02)
+    assert by_entropy != by_probability
+    button.click()
+    assert [alpha(token) for token in text.locator(".nbllm-token").all()] == by_probability
+
+
+def all_shares(entry):
+    _, p, others = entry
+    shares = [p, *(q for _, q in others)]
+    return [*shares, max(1e-12, 1 - sum(shares))]
+
+
+def test_no_entropy_no_button(show):
+    assert show("several").locator(".nbllm-shade").count() == 0
+
+
+def test_a_grid_says_its_settings_and_its_prompt_once(show):
+    result = show("grid")
+    assert result.locator(".nbllm-prompt").count() == 1
+    shown = [note.inner_text() for note in result.locator("section > .nbllm-note").all()]
+    assert shown == ["temperature=0", "temperature=0.7"]
+
+
+def test_choices_are_drawn_as_their_html(show):
+    result = show("choices")
+    assert result.locator("table").count() == 1
+    assert result.locator("script, img").count() == 0
+    assert "75.0 %" in result.locator("td").nth(1).inner_text()
+
+
 def test_pointing_shows_alternatives(notebook, show):
     result = show("story")
     box = result.locator(".nbllm-alternatives")
     assert not box.is_visible()
     result.locator(".nbllm-token").nth(3).hover()
-    assert box.locator(".nbllm-chosen").inner_text().split("\n") == ["“ north”", "4.0 % · rank 3"]
+    assert box.locator(".nbllm-chosen").inner_text().split("\n") == [
+        "“ north”",
+        "4.0 % · rank 3 · entropy 1.20",
+    ]
     rows = [row.split("\n") for row in box.locator(".nbllm-row").all_inner_texts()]
     assert rows == [["“ into”", "41.0 %"], ["“ away”", "30.0 %"], ["“ north”", "4.0 %"]]
     assert box.locator(".nbllm-row-chosen").count() == 1

@@ -1,16 +1,29 @@
 """An IPython shell with the magics, and a fake LLM whose every step a test can control."""
 
+import math
+import os
 import sys
 import time
 import types
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from beam_outputs import Words, searched
 
 from nbllm.errors import GenerationInterrupted, ModelError, PromptError
-from nbllm.outputs import CompletionOutput, Logprob, RequestMetrics, RequestOutput
+from nbllm.outputs import (
+    ChoiceOutput,
+    CompletionOutput,
+    Counter,
+    Logprob,
+    RequestMetrics,
+    RequestOutput,
+    ScoreOutput,
+)
 from nbllm.sampling_params import RequestOutputKind, SamplingParams
+
+ROOT = Path(__file__).parents[2]
 
 
 class FakeInfo:
@@ -40,6 +53,7 @@ class FakeLLM:
         self.at_step: Callable[[int], None] = lambda step: None
         self.calls: list[tuple[list, list[SamplingParams]]] = []
         self.running, self.closed = 0, False
+        self.tokenizer = types.SimpleNamespace(encode=lambda text: text.split())
 
     def get_default_sampling_params(self):
         return self.defaults.clone()
@@ -49,6 +63,22 @@ class FakeLLM:
 
     def close(self):
         self.closed = True
+
+    def sleep(self, level=1):
+        self.asleep = level
+
+    def wake_up(self):
+        self.asleep = 0
+
+    def reset_prefix_cache(self):
+        self.num_resets = getattr(self, "num_resets", 0) + 1
+
+    def get_metrics(self):
+        values = {
+            "prefix_cache_queries": 200, "prefix_cache_hits": 50,
+            "generation_tokens": 1234, "tokens_per_second": 99.6,
+        }  # fmt: skip
+        return [Counter(name=f"nbllm:{name}", value=value) for name, value in values.items()]
 
     def beam_search(self, prompts, params, use_tqdm=False):
         self.calls.append((prompts, params))
@@ -85,8 +115,38 @@ class FakeLLM:
                 raise GenerationInterrupted(done) from None
         return done
 
-    def stream(self, prompts, params):
+    def preprocess_chat(self, messages, chat_template=None, add_generation_prompt=True):
+        """A token a word, one for each message, and one to begin the answer."""
+        ids = [1 for m in messages for _ in ("role", *m["content"].split())]
+        return [{"prompt": repr(messages), "prompt_token_ids": ids + [1] * add_generation_prompt}]
+
+    def score(self, prompts, continuations=None, use_tqdm=True):
+        self.at_step(1)
+        said = continuations or [None] * len(prompts)
+        return [
+            ScoreOutput(prompt=p, continuation=c, token_ids=list(range(n)), logprobs=[-0.5] * n)
+            for p, c in zip(prompts, said, strict=True)
+            if (n := len((p if c is None else c).split()))
+        ]
+
+    def choose(self, prompts, choices, normalize=False, use_tqdm=True):
+        """The longer a choice, the less likely."""
+        self.at_step(1)
+        made = []
+        for prompt, own in zip(prompts, choices, strict=True):
+            weights = [1 / len(c) for c in own]
+            shares = [w / sum(weights) for w in weights]
+            made.append(
+                ChoiceOutput(
+                    prompt=prompt, choices=list(own), probabilities=shares,
+                    logprobs=[math.log(s) for s in shares], num_tokens=[1] * len(own),
+                )
+            )  # fmt: skip
+        return made
+
+    def stream(self, prompts, params, **options):
         self.calls.append((prompts, params))
+        self.stream_options = options
         texts = [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
         if "" in texts:
             raise PromptError("a prompt is empty")
@@ -219,3 +279,12 @@ def fails(shell, capsys):
         return lines[0]
 
     return fails
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Of a kernel that reads no configuration of this machine's user."""
+    home = tmp_path_factory.mktemp("jupyter")
+    names = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR")
+    path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
+    return {**os.environ, **{name: str(home / name) for name in names}, "PYTHONPATH": path}

@@ -9,7 +9,7 @@ from beam_outputs import Words, searched
 
 import nbllm
 from nbllm.frames import BEAM_COLUMNS, TRACE_COLUMNS
-from nbllm.notebook.flags import SEARCH
+from nbllm.notebook.search_flags import SEARCH
 from nbllm.sampling_params import BeamSearchParams
 from nbllm.views import MIME
 
@@ -42,8 +42,13 @@ def test_a_name_gets_the_frame(run, llm, shell, capsys, line):
     assert out.text[0] == " a b"
     assert capsys.readouterr().out == ""
     provenance = out.attrs["nbllm"]
-    assert set(provenance) == {"run", "model", "seed"}
-    assert provenance["model"] == {"name": "fake", "fingerprint": "f00d"}
+    assert provenance["kind"] == "beam"
+    assert provenance["params"] == {"beam_width": 5, "max_tokens": 2}
+    assert provenance["model"] == {
+        "name": "fake",
+        "fingerprint": "f00d",
+        "dtype": "float32",
+    }
     # nothing is drawn
     assert provenance["seed"] is None
 

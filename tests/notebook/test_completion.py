@@ -32,12 +32,27 @@ def complete(shell, llm):
         ("%generate --model fa", ["fake"]),
         ("%nbllm unload ", ["fake"]),
         ("%%generate --over pla", ["places"]),
+        ("%%generate --json sch", ["schema"]),
+        ("%%choose --choices na", ["names"]),
+        ("%chat --name tu", ["tutor"]),
+        ("%chat --from ta", ["talk"]),
+        ("%%generate --grid pres", ["presence_penalty="]),
+        ("%%beam --early-stopping n", ["never"]),
+        ("%nbllm load tin", ["tiny"]),
+        ("%nbllm load tiny --dtype b", ["bfloat16"]),
+        ("%nbllm config max", ["max_tokens="]),
+        ("%nbllm ver", ["verify"]),
+        ("%nbllm sleep --le", ["--level"]),
+        ("%%score --cont", ["--continuation"]),
+        ("%%compare --set", ["--setting"]),
         ("%%beam out --wi", ["--width"]),
         ("x = %beam --num", ["--num-beam-groups", "--num-return-sequences"]),
     ],
 )
 def test_completes(shell, complete, text, expected):
-    shell.user_ns.update(places=pd.DataFrame(), planet="x")
+    shell.run_cell("%chat --name tutor -m 1 hi")
+    shell.user_ns.update(places=pd.DataFrame(), planet="x", schema={}, names=["a"])
+    shell.user_ns["talk"] = [{"role": "user", "content": "hi"}]
     assert sorted(complete(text)) == expected
 
 

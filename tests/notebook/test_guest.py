@@ -15,6 +15,7 @@ import torch
 
 from nbllm import resident
 
+OUR_MAGICS = ("generate", "chat", "beam", "score", "choose", "compare", "nbllm")
 OURS = {"out", "_", "__", "___", "_i", "_ii", "_iii", "_oh", "_dh", "_ih", "Out", "In"}
 
 
@@ -50,7 +51,7 @@ def snapshot(shell) -> dict[str, object]:
         "completion": [str(matcher) for matcher in shell.Completer.matchers],
         "configurables": list(shell.configurables),
         "magics": {
-            kind: {n: f for n, f in names.items() if n in ("generate", "chat", "nbllm")}
+            kind: {n: f for n, f in names.items() if n in OUR_MAGICS}
             for kind, names in manager.magics.items()
         },
         "registry": "Nbllm" in dict(manager.registry),
@@ -64,6 +65,16 @@ def use(shell) -> None:
         "%%generate out -n 2 -m 3 --over frame --logprobs 2\nhello {{ x }}",
         "%chat -m 3 hello",
         "%generate --over nothing hello",
+        "%%beam -w 2 -m 3 --over frame\nhello {{ x }}",
+        "%%score --over frame\nhello {{ x }}",
+        "%%choose --over frame -c ' a' -c ' b'\nhello {{ x }}",
+        "%%compare -m 3 --setting 'a -t 0' --setting 'b --width 2'\nhello",
+        "%generate -m 2 --regex '[a-z]+' --grid seed=1..3 hello",
+        "%chat --retry -m 2",
+        "import nbllm; print(nbllm.replay(nbllm.last)); del nbllm",
+        "%nbllm models",
+        "%nbllm config",
+        "%nbllm reset",
         "%nbllm status",
         "out",
     ):

@@ -92,13 +92,13 @@ def test_a_second_interrupt_in_the_engines_own_clean_up():
         outputs=[nbllm.CompletionOutput(index=0, text="b", token_ids=[1], cumulative_logprob=0.0)],
     )  # fmt: skip
 
-    def show(latest):
+    def show():
         raise KeyboardInterrupt
 
-    outputs, interrupted = run_module.follow(stream(), 1, show)
-    assert interrupted
-    assert outputs[0].outputs[0].finish_reason == "abort"
-    assert outputs[0].finished
+    kept = {}
+    assert run_module.follow(stream(), [5], kept.__setitem__, show)
+    assert kept[5].outputs[0].finish_reason == "abort"
+    assert kept[5].finished
 
 
 def test_before_anything_was_sent(fails, llm, monkeypatch):

@@ -1,68 +1,21 @@
 """A real kernel, real signals, and the tutorials."""
 
-import os
 from pathlib import Path
 
 import pytest
+from real_kernel import running
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """Of a kernel that reads no configuration of this machine's user."""
-    home = tmp_path_factory.mktemp("jupyter")
-    names = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR")
-    path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
-    return {**os.environ, **{name: str(home / name) for name in names}, "PYTHONPATH": path}
-
-
-class Kernel:
-    """Runs cells in a kernel and collects what they send."""
-
-    def __init__(self, manager, client):
-        self.manager, self.client = manager, client
-
-    def run(self, code, *, interrupt_when=None, again_after=None):
-        """(status of the reply, messages). interrupt_when: sends SIGINT at the first message it accepts."""
-        request, messages = self.client.execute(code), []
-        while True:
-            message = self.client.get_iopub_msg(timeout=120)
-            if message["parent_header"].get("msg_id") != request:
-                continue
-            messages.append(message)
-            if interrupt_when and interrupt_when(message):
-                interrupt_when = None
-                self.manager.interrupt_kernel()
-                if again_after:
-                    self.manager.interrupt_kernel()
-            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
-                break
-        while True:
-            reply = self.client.get_shell_msg(timeout=60)
-            if reply["parent_header"].get("msg_id") == request:
-                return reply["content"], messages
-
-    def value(self, expression):
-        """What `expression` prints in the kernel."""
-        reply, messages = self.run(f"print({expression})")
-        assert reply["status"] == "ok", reply
-        return "".join(m["content"]["text"] for m in messages if m["msg_type"] == "stream").strip()
-
-
-@pytest.fixture(scope="module")
 def kernel(environment):
-    from jupyter_client.manager import start_new_kernel
-
-    manager, client = start_new_kernel(kernel_name="python3", env=environment)
-    kernel = Kernel(manager, client)
-    reply, _ = kernel.run("%load_ext nbllm\n%nbllm load tiny")
-    assert reply["status"] == "ok", reply
-    kernel.run("import pandas, nbllm\nrows = pandas.DataFrame({'x': [str(i) for i in range(400)]})")
-    yield kernel
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
+    with running(environment, "%load_ext nbllm\n%nbllm load tiny") as kernel:
+        kernel.run(
+            "import pandas, nbllm\nrows = pandas.DataFrame({'x': [str(i) for i in range(400)]})"
+        )
+        yield kernel
 
 
 def displayed(message):
@@ -87,8 +40,9 @@ def test_an_interrupt_keeps_the_partial_frame_under_its_name(kernel, twice):
     assert kernel.value("nbllm.current().engine.num_unfinished") == "0"
     assert kernel.value("nbllm.current().info().num_free_pages == nbllm.current().info().num_pages")
     # the live display went away
-    last = [m for m in messages if m["msg_type"] == "update_display_data"][-1]
-    assert last["content"]["data"]["text/plain"] == ""
+    kinds = [m["msg_type"] for m in messages]
+    assert kinds.count("clear_output") == 1
+    assert "display_data" not in kinds[kinds.index("clear_output") :]
     reply, messages = kernel.run("%%generate --max-tokens 3 --ignore-eos\nthe next cell works")
     assert reply["status"] == "ok"
     [result] = [m["content"] for m in messages if m["msg_type"] == "execute_result"]

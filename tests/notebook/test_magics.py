@@ -114,7 +114,7 @@ def test_over_a_frame(run, llm, shell):
 def test_over_no_rows(run, llm, shell):
     shell.user_ns["empty"] = pd.DataFrame({"city": []})
     run("%%generate out --over empty\n{{ city }}")
-    assert shell.user_ns["out"].shape == (0, 7)
+    assert shell.user_ns["out"].shape == (0, 8)
     assert (
         "nothing was generated"
         in run("%%generate --over empty\n{{ city }}")._repr_mimebundle_()[0]["text/html"]

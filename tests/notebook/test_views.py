@@ -54,7 +54,7 @@ def test_tokens_come_with_logprobs():
     data = views.completions([request("x", logprobs=LOGPROBS)])
     first, second = data["outputs"][0]["completions"][0]["tokens"]
     assert first == {
-        "text": ' "a"<b>', "logprob": -0.01, "rank": 1, "top": [[' "a"<b>', -0.01], ["\n", -4.6]],
+        "text": ' "a"<b>', "logprob": -0.01, "rank": 1, "entropy": 0.0561, "top": [[' "a"<b>', -0.01], ["\n", -4.6]],
     }  # fmt: skip
     # sampled outside the top: it is not among the likeliest
     assert second["rank"] == 9
@@ -63,7 +63,7 @@ def test_tokens_come_with_logprobs():
     spans = [value for name, value in page.attributes if name == "class" and "nbllm-p" in value]
     assert spans[-2:] == ["nbllm-p0", "nbllm-p9"]
     title = next(value for name, value in page.attributes if name == "title")
-    assert title.splitlines()[0] == ' 99.0 %  “ "a"<b>”  rank 1'
+    assert title.splitlines()[0] == ' 99.0 %  “ "a"<b>”  rank 1  entropy 0.06'
     assert title.splitlines()[3] == "  1.0 %  “⏎”"
 
 

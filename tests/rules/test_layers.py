@@ -15,6 +15,7 @@ ORDER = [
     "chat",
     "llm",
     "resident",
+    "replays",
     "entrypoints",
     "views",
     "widgets",

@@ -19,6 +19,7 @@ PUBLIC = {
     "last",
     "load",
     "load_ipython_extension",
+    "replay",
     "to_frame",
     "unload",
     "unload_ipython_extension",

@@ -38,7 +38,9 @@ export class Alternatives {
 }
 
 function header(token: Token): HTMLElement {
-  const rank = `${percent(token.logprob)} · rank ${token.rank.toLocaleString()}`;
+  const entropy =
+    token.top.length && token.entropy != null ? ` · entropy ${token.entropy.toFixed(2)}` : '';
+  const rank = `${percent(token.logprob)} · rank ${token.rank.toLocaleString()}${entropy}`;
   return element('div', 'nbllm-chosen', quoted(token.text), element('span', 'nbllm-percent', rank));
 }
 

@@ -3,6 +3,7 @@ import { Alternatives } from './alternatives';
 import { copyButton } from './copy';
 import { element, textElement } from './element';
 import { Completion } from './result';
+import { shadeButton } from './shade';
 import { tokensElement } from './tokens';
 import { visible } from './visible';
 
@@ -18,11 +19,16 @@ export function completionElement(
     'footer',
     'nbllm-note',
     element('span', '', facts(completion)),
-    copyButton(completion.text)
+    copyButton(completion.text),
+    ...(knowsEntropy(completion) ? [shadeButton(text)] : [])
   );
   const body = element('div', 'nbllm-body', text, footer);
   const number = numbered ? [element('div', 'nbllm-number', String(completion.output))] : [];
   return element('article', 'nbllm-completion', ...number, body);
+}
+
+function knowsEntropy(completion: Completion): boolean {
+  return completion.tokens?.some(token => token.top.length > 1 && token.entropy != null) ?? false;
 }
 
 function facts(completion: Completion): string {

@@ -8,7 +8,11 @@ import { visible } from './visible';
 
 export function draw(result: Result): HTMLElement[] {
   const alternatives = new Alternatives();
-  const blocks = result.outputs.map(output => outputElement(output, result.kind, alternatives));
+  const blocks = result.outputs.map((output, i) => {
+    // of a grid over one prompt, the prompt is said once
+    const again = output.setting !== undefined && result.outputs[i - 1]?.prompt === output.prompt;
+    return outputElement(output, again ? 'chat' : result.kind, alternatives);
+  });
   if (blocks.length === 0) {
     blocks.push(note('no prompts'));
   }
@@ -41,7 +45,8 @@ function outputElement(
   );
   // a chat shows its question in the cell
   const prompt = kind === 'chat' || !output.prompt ? [] : [promptElement(output.prompt)];
-  return element('section', 'nbllm-output', ...prompt, ...completions);
+  const setting = output.setting === undefined ? [] : [note(visible(output.setting))];
+  return element('section', 'nbllm-output', ...prompt, ...setting, ...completions);
 }
 
 function note(text: string): HTMLElement {

@@ -9,3 +9,8 @@ export function percent(logprob: number | null): string {
   const value = 100 * probability(logprob);
   return `${value === 0 || value >= 0.1 ? value.toFixed(1) : value.toPrecision(1)} %`;
 }
+
+/** How unsure an entropy is: 0 for one choice, a half for two equal ones, towards 1 for many. */
+export function doubt(entropy: number | null | undefined): number {
+  return 1 - Math.exp(-Math.max(0, entropy ?? 0));
+}

@@ -10,6 +10,8 @@ export interface Result {
 
 export interface Output {
   prompt: string | null;
+  /** Of a grid: what the settings of this output are. */
+  setting?: string;
   completions: Completion[];
 }
 
@@ -28,6 +30,8 @@ export interface Token {
   /** null: minus infinity, which JSON lacks. */
   logprob: number | null;
   rank: number;
+  /** In nats, of the tokens of `top` and all others taken as one; missing in older results. */
+  entropy?: number | null;
   /** The likeliest tokens, best first. */
   top: [text: string, logprob: number | null][];
 }
@@ -37,13 +41,20 @@ export function isResult(data: unknown): data is Result {
   return isObject(data) && data.version === 1 && isArray(data.outputs, isOutput);
 }
 
-/** Whether `data` is a result of this format that has no view of its own: a beam search. */
+const DRAWN_AS_HTML: unknown[] = ['beam', 'score', 'choose', 'compare'];
+
+/** Whether `data` is a result of this format that has no view of its own: searches and tables. */
 export function isDrawnAsHtml(data: unknown): boolean {
-  return isObject(data) && data.version === 1 && data.kind === 'beam';
+  return isObject(data) && data.version === 1 && DRAWN_AS_HTML.includes(data.kind);
 }
 
 function isOutput(data: unknown): boolean {
-  return isObject(data) && isTextOrNull(data.prompt) && isArray(data.completions, isCompletion);
+  return (
+    isObject(data) &&
+    isTextOrNull(data.prompt) &&
+    (data.setting === undefined || isText(data.setting)) &&
+    isArray(data.completions, isCompletion)
+  );
 }
 
 function isCompletion(data: unknown): boolean {
@@ -64,6 +75,7 @@ function isToken(data: unknown): boolean {
     isText(data.text) &&
     isNumberOrNull(data.logprob) &&
     typeof data.rank === 'number' &&
+    (data.entropy === undefined || isNumberOrNull(data.entropy)) &&
     isArray(data.top, isAlternative)
   );
 }

@@ -1,7 +1,7 @@
-/** A completion token by token: the less likely a token, the stronger its shade. */
+/** A completion token by token: the less likely a token, or the less sure the model, the stronger its shade. */
 import { Alternatives } from './alternatives';
 import { element, textElement } from './element';
-import { probability } from './probability';
+import { doubt, probability } from './probability';
 import { Token } from './result';
 import { visible } from './visible';
 
@@ -59,6 +59,7 @@ function tokenElement(token: Token): HTMLElement {
   const span = element('span', 'nbllm-token', ...characters(token.text));
   span.tabIndex = -1;
   span.style.setProperty('--nbllm-surprise', (1 - probability(token.logprob)).toFixed(3));
+  span.style.setProperty('--nbllm-doubt', doubt(token.entropy).toFixed(3));
   return span;
 }
 

@@ -1,0 +1,79 @@
+"""%nbllm: what it shows, sets and forgets."""
+
+import json
+
+import pytest
+
+
+def test_status_says_what_the_engine_does(run, llm, capsys):
+    run("%nbllm status")
+    said = capsys.readouterr().out
+    assert "prefix cache    25 % of 200 prompt tokens were there" in said
+    assert "generated       1,234 tokens, 100 tokens/s lately" in said
+    assert "requests        0 running, 0 waiting" in said
+
+
+def test_sleep_and_wake(run, llm, capsys):
+    run("%nbllm sleep --level 2")
+    assert llm.asleep == 2
+    run("%nbllm wake fake")
+    assert llm.asleep == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "fake is awake"
+
+
+def test_sleep_without_a_model(run, shell, capsys):
+    run("%nbllm sleep")
+    assert capsys.readouterr().out == "no model is loaded\n"
+
+
+def test_config(run, llm, fails, capsys):
+    run("%nbllm config")
+    assert "top_k        None" in capsys.readouterr().out
+    run("%nbllm config max_tokens=9 temperature=0.5")
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["max_tokens", "9"],
+        ["temperature", "0.5"],
+    ]
+    run("%generate hi")
+    assert llm.calls[-1][1][0].max_tokens == 9
+    run("%nbllm config max_tokens=None")
+    assert "did you mean 'max_tokens'" in fails("%nbllm config max_token=9")
+    assert "max_tokens: 'many' is not a value for it" in fails("%nbllm config max_tokens=many")
+
+
+def test_reset(run, llm, shell, capsys):
+    run("%chat one")
+    run("%nbllm reset")
+    assert "forgot 1 conversation and" in capsys.readouterr().out
+    assert len(run("%chat two").messages) == 2
+    assert llm.num_resets == 1
+
+
+def test_models_lists_the_cache(run, shell, capsys, tmp_path, monkeypatch):
+    snapshot = tmp_path / "models--some--model" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.utils._cache_manager.HF_HUB_CACHE", str(tmp_path))
+    run("%nbllm models")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["tiny", "bundled"]
+    assert lines[1][0] == "some/model"
+    assert lines[1][-1] == "LlamaForCausalLM"
+
+
+def test_help_names_every_command(run, shell, capsys):
+    from nbllm.notebook.commands import PARSERS
+
+    run("%nbllm")
+    said = capsys.readouterr().out
+    assert all(f"%nbllm {name}" in said for name in PARSERS if name != "help")
+
+
+@pytest.mark.parametrize("magic", ["generate", "chat", "beam", "score", "choose", "compare"])
+def test_help_of_every_magic_is_complete(shell, magic):
+    method = getattr(shell.find_cell_magic(magic).__self__, magic)
+    text = shell.find_cell_magic(magic).__doc__
+    assert all(name in text for a in method.parser._actions for name in a.option_strings)
+    assert all(a.help for a in method.parser._actions)

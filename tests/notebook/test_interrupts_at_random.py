@@ -1,0 +1,73 @@
+"""SIGINT to a real kernel at random moments: what there is is kept, the next cell works, nothing leaks."""
+
+import random
+
+import pytest
+from real_kernel import running
+
+pytestmark = pytest.mark.slow
+
+CELLS = {
+    "generate": "%%generate out -n 4 -m 200 --ignore-eos -l 2\nOnce upon a time",
+    "chat": "%%chat --name NAME -m 200 --ignore-eos\nTell me a story.",
+    "beam": "%%beam out -w 6 -m 200 --ignore-eos --quiet\nOnce upon a time",
+    "over": "%%generate out --over rows -m 100 --ignore-eos\nrow {{ x }}",
+}
+ROUNDS = 50
+IDLE = "(e.engine.num_unfinished, e.info().num_free_pages == e.info().num_pages)"
+"""Whether nothing is left in the engine."""
+
+
+SETUP = """\
+%load_ext nbllm
+%nbllm load tiny
+import os, signal, threading
+import nbllm, pandas, psutil
+e = nbllm.current()
+rows = pandas.DataFrame({"x": [str(i) for i in range(600)]})
+def later(s):
+    t = threading.Timer(s, lambda: os.kill(os.getpid(), signal.SIGINT))
+    t.daemon = True
+    t.start()
+"""
+
+
+@pytest.fixture(scope="module")
+def kernel(environment):
+    with running(environment, SETUP) as kernel:
+        yield kernel
+
+
+@pytest.mark.timeout(1800)
+def test_fifty_interrupts(kernel):
+    moments, hit = random.Random(7), dict.fromkeys(CELLS, 0)
+    for cell in CELLS.values():  # everything was used once, and is warm
+        kernel.run(cell.replace("200", "3").replace("-m 100", "-m 1").replace("NAME", "warm"))
+    before = float(kernel.value("psutil.Process().memory_info().rss / 2**20"))
+    for i in range(ROUNDS):
+        name, cell = list(CELLS.items())[i % len(CELLS)]
+        delay = moments.uniform(0, 1.5)
+        kernel.run(f"%nbllm reset\nout = None\nlater({delay})")
+        reply, messages = kernel.run(cell.replace("NAME", f"talk{i}"))
+        if reply["status"] == "ok":
+            continue  # it was done before
+        hit[name] += 1
+        case = (i, name, delay)
+        assert reply["ename"] == "GenerationInterrupted", (case, reply)
+        [error] = [m["content"] for m in messages if m["msg_type"] == "error"]
+        assert len(error["traceback"]) == 1, case
+        if "before anything was generated" not in reply["evalue"]:
+            kept = "nbllm.last.outputs[0].finished" if name == "chat" else "len(out) >= 1"
+            assert kernel.value(kept) == "True", case
+            if name == "over":
+                assert kernel.value("(len(out), out.x.tolist() == rows.x.tolist())") == (
+                    "(600, True)"
+                ), case
+        assert kernel.value(IDLE) == "(0, True)", case
+        reply, messages = kernel.run("%%generate -m 2 --ignore-eos\nthe next cell works")
+        assert reply["status"] == "ok", case
+        [result] = [m["content"] for m in messages if m["msg_type"] == "execute_result"]
+        assert result["metadata"]["nbllm"]["num_tokens"] == 2
+    assert min(hit.values()) >= 5, hit
+    after = float(kernel.value("psutil.Process().memory_info().rss / 2**20"))
+    assert after < before + 150, (before, after)

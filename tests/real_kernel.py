@@ -1,0 +1,52 @@
+"""A kernel in a process of its own, for tests that need real signals and real messages."""
+
+from contextlib import contextmanager
+
+
+class Kernel:
+    """Runs cells in a kernel and collects what they send."""
+
+    def __init__(self, manager, client):
+        self.manager, self.client = manager, client
+
+    def run(self, code, *, interrupt_when=None, again_after=None):
+        """(status of the reply, messages). interrupt_when: sends SIGINT at the first message it accepts."""
+        request, messages = self.client.execute(code), []
+        while True:
+            message = self.client.get_iopub_msg(timeout=120)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            messages.append(message)
+            if interrupt_when and interrupt_when(message):
+                interrupt_when = None
+                self.manager.interrupt_kernel()
+                if again_after:
+                    self.manager.interrupt_kernel()
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                break
+        while True:
+            reply = self.client.get_shell_msg(timeout=60)
+            if reply["parent_header"].get("msg_id") == request:
+                return reply["content"], messages
+
+    def value(self, expression):
+        """What `expression` prints in the kernel."""
+        reply, messages = self.run(f"print({expression})")
+        assert reply["status"] == "ok", reply
+        return "".join(m["content"]["text"] for m in messages if m["msg_type"] == "stream").strip()
+
+
+@contextmanager
+def running(environment, setup):
+    """A `Kernel` in which `setup` has run."""
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(kernel_name="python3", env=environment)
+    try:
+        kernel = Kernel(manager, client)
+        reply, _ = kernel.run(setup)
+        assert reply["status"] == "ok", reply
+        yield kernel
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
