@@ -37,13 +37,18 @@ def main() -> None:
     shape = "gpu, fields, start: the shape of which model"
     parser.add_argument("--model", default="opt-125m", help=shape)
     parser.add_argument("--only", choices=("beams",), help="gpu: only these cases")
+    parser.add_argument("--peers", action="store_true", help="gpu: transformers too")
     parser.add_argument("--first", type=int, help="stop after so many figures")
     args = parser.parse_args()
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
     if torch.cuda.is_available():
         machine = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, Triton {triton()}"
     where = (machine, torch.__version__, nbllm.__version__, commit())
-    options = {"gpu": [args.model, args.only], "fields": [args.model], "start": [args.model]}
+    options = {
+        "gpu": [args.model, args.only, args.peers],
+        "fields": [args.model],
+        "start": [args.model],
+    }
     model = options.get(args.name, [])
     rows = []
     figures = import_module(f"{__package__}.{args.name}").run(*model)

@@ -18,6 +18,8 @@ import torch
 
 from nbllm import LLM, BeamSearchParams, SamplingParams
 
+from . import gpu_transformers
+
 SHAPES = {
     "opt-125m": {
         "architectures": ["OPTForCausalLM"],
@@ -100,6 +102,18 @@ def random_prompts(count: int, low: int, high: int, seed: int) -> list[list[int]
     return [[r.randint(0, VOCAB) for _ in range(r.randint(low, high))] for _ in range(count)]
 
 
+ONE, LONG = random_prompts(1, 128, 128, 1), random_prompts(1, 7900, 7900, 3)
+
+
+def many() -> tuple[list[list[int]], list[SamplingParams]]:
+    """256 prompts and outputs of 100 to 1024 tokens."""
+    r = random.Random(0)
+    prompts = [[r.randint(0, VOCAB) for _ in range(r.randint(100, 1024))] for _ in range(256)]
+    lengths = [r.randint(100, 1024) for _ in prompts]
+    each = [SamplingParams(temperature=0.6, max_tokens=n, ignore_eos=True) for n in lengths]
+    return prompts, each
+
+
 def seconds(llm: LLM, work: Callable[[], object], rounds: int) -> float:
     """The median, after a first run."""
     times = []
@@ -144,7 +158,7 @@ def host_times(llm: LLM, rows: int) -> list[float]:
             times.append(took / max(1, requests[0].num_output - before))
     finally:
         Column.read = read
-    return times[20:-5]
+    return times[len(times) // 4 : -2]
 
 
 def _prompts(ids):
@@ -153,7 +167,10 @@ def _prompts(ids):
     return as_prompts(ids)
 
 
-def run(name: str, only: str | None = None) -> Iterator[tuple[str, float, str]]:
+def run(
+    name: str, only: str | None = None, peers: bool = False
+) -> Iterator[tuple[str, float, str]]:
+    """only: "beams"; peers: `transformers` too, which takes minutes."""
     with tempfile.TemporaryDirectory() as folder:
         write_folder(name, Path(folder))
         begin = time.perf_counter()
@@ -164,32 +181,39 @@ def run(name: str, only: str | None = None) -> Iterator[tuple[str, float, str]]:
             begin = time.perf_counter()
             llm.generate([[1, 2, 3]], greedy(1), use_tqdm=False)
             yield f"{name}, first call, one token", time.perf_counter() - begin, "s"
+            ours = {}
             for case, figure, unit in beams(llm) if only == "beams" else cases(llm):
                 yield f"{name}, {case}", figure, unit
+                ours[case] = figure
                 theirs = VLLM.get(case, (None,) * 3)[list(SHAPES).index(name)]
                 if theirs is not None:
                     yield f"{name}, {case}, vLLM 0.25.1 as recorded", theirs, unit
-    gc.collect()
+            long = LONG if llm.max_model_len >= 8000 else None
+        del llm
+        gc.collect()
+        torch.cuda.empty_cache()
+        if not peers:
+            return
+        prompts, params = many()
+        work = (ONE, long, prompts, [p.max_tokens or 0 for p in params])
+        for case, figure, unit in gpu_transformers.run(folder, *work):
+            yield f"{name}, {case}, transformers", figure, unit
+            if mine := ours.get(case):
+                ratio = mine / figure if "/s" in unit else figure / mine
+                yield f"{name}, {case}, nbllm is faster by", ratio, "x"
 
 
 def cases(llm: LLM) -> Iterator[tuple[str, float, str]]:
     generate = lambda prompts, params: llm.generate(prompts, params, use_tqdm=False)  # noqa: E731
-    one = random_prompts(1, 128, 128, 1)
-    took = seconds(llm, lambda: generate(one, greedy(256)), 3)
+    took = seconds(llm, lambda: generate(ONE, greedy(256)), 3)
     yield "batch 1, 128 in, 256 out, greedy", 256 / took, "tokens/s"
-    took = seconds(llm, lambda: generate(one, greedy(1)), 9)
+    took = seconds(llm, lambda: generate(ONE, greedy(1)), 9)
     yield "first token, 128-token prompt", took * 1e3, "ms"
     if llm.max_model_len >= 8000:
-        long = random_prompts(1, 7900, 7900, 3)
-        took = seconds(llm, lambda: generate(long, greedy(1)), 5)
+        took = seconds(llm, lambda: generate(LONG, greedy(1)), 5)
         yield "prefill 7900", took * 1e3, "ms"
-    r = random.Random(0)
-    many = [[r.randint(0, VOCAB) for _ in range(r.randint(100, 1024))] for _ in range(256)]
-    each = [
-        SamplingParams(temperature=0.6, max_tokens=r.randint(100, 1024), ignore_eos=True)
-        for _ in many
-    ]
-    took = seconds(llm, lambda: generate(many, each), 1)
+    prompts, each = many()
+    took = seconds(llm, lambda: generate(prompts, each), 1)
     total = sum(p.max_tokens for p in each)
     yield "256 requests, 100-1024 in and out, T 0.6", total / took, "tokens/s"
     for rows in (1, 256):
