@@ -36,7 +36,7 @@ class FakeInfo:
         self.max_model_len, self.weight_bytes, self.kv_bytes = 512, 4_938_268, 2**24
         self.num_pages, self.num_free_pages, self.num_running, self.num_waiting = 64, 60, 0, 0
         self.fingerprint, self.revision, self.chat_template_hash = "f00d", None, "cafe"
-        self.versions = {"nbllm": "0"}
+        self.versions, self.quantization = {"nbllm": "0"}, None
 
 
 class FakeLLM:
