@@ -30,14 +30,15 @@ GREEDY = SamplingParams(temperature=0, max_tokens=None)
 @pytest.fixture
 def says(llama, monkeypatch):
     """An LLM whose every answer is the text that is given."""
-    with LLM(llama[0], chat_template=TEMPLATE) as llm:
+    # a captured step would go on with the logits that it was captured with
+    with LLM(llama[0], chat_template=TEMPLATE, device="cpu") as llm:
 
         def says(text: str) -> LLM:
             tokens = iter([*llm.tokenizer.encode(text, add_special_tokens=False), 257])
 
             def compute_logits(hidden):
                 logits = hidden.new_full((len(hidden), llm.config.vocab_size), -9)
-                logits[:, next(tokens)] = 9
+                logits[:, next(tokens, 257)] = 9
                 return logits
 
             monkeypatch.setattr(llm.engine.runner.model, "compute_logits", compute_logits)

@@ -98,7 +98,7 @@ def test_a_search_begins_again_after_a_nap(llama, llm):
         engine.waves.step = step
         [job] = mine._searches(as_prompts([[7] * 70]), params)
         engine.add(job.request)
-        while sum(steps) < 9:
+        while sum(steps) < 2:
             engine.step()
         mine.sleep()
         while not job.finished:

@@ -15,6 +15,7 @@ from tiny_models import write_model
 
 from nbllm import LLM, SamplingParams
 from nbllm.engine import build, engine, runner, start
+from nbllm.engine.cuda_runner import CudaRunner
 from nbllm.engine.runner import Runner
 from nbllm.models import checkpoint, fill, layers, llama, load, sources, stream
 
@@ -78,9 +79,10 @@ def test_interrupts_at_many_lines(llama):
 def test_the_engine_is_made_while_weights_arrive(llama, monkeypatch):
     """What warms up runs before the weights are there, on zeros, and may take its time."""
     seen = []
-    monkeypatch.setattr(
-        Runner, "warm_up", lambda self: seen.append([*map(float, self.model.norm_sums())])
-    )
+    for kind in (Runner, CudaRunner):
+        monkeypatch.setattr(
+            kind, "warm_up", lambda self: seen.append([*map(float, self.model.norm_sums())])
+        )
     monkeypatch.setattr(
         load.model_class("LlamaForCausalLM"),
         "norm_sums",
