@@ -140,32 +140,32 @@ class LLM:
             gpu_memory_utilization=gpu_memory_utilization,
             enable_prefix_caching=enable_prefix_caching,
         )
-        if isinstance(model, str | Path):
-            origin: Origin = Folder(
-                model,
-                revision=revision,
-                overrides=hf_overrides,
-                load_format=load_format,
-                quantization=quantization,
-                model_impl=model_impl,
-                seed=seed,
-            )
-            self._device = pick_device(device)
-            self._dtype = pick_dtype(dtype, origin.config.dtype, self._device)
-        else:
-            refuse_for_object(tokenizer, revision, hf_overrides, load_format, quantization)
-            origin = Live(model)
-            self._device, self._dtype = placed_as(origin, device, dtype)
-        self._origin, self._revision, self.name = origin, revision, origin.name
-        self.config, self._folder = origin.config, origin.folder
-        self._given_tokenizer = None if isinstance(tokenizer, str | Path) else tokenizer
-        self.tokenizer = _tokenizer(tokenizer, self._folder)
-        self._chat_template = chats.load_if_path(chat_template, self.tokenizer)
-        self._defaults = default_params(
-            origin.generation, generation_config, override_generation_config
-        )
         self._closed = self._freed = False
         try:
+            if isinstance(model, str | Path):
+                origin: Origin = Folder(
+                    model,
+                    revision=revision,
+                    overrides=hf_overrides,
+                    load_format=load_format,
+                    quantization=quantization,
+                    model_impl=model_impl,
+                    seed=seed,
+                )
+                self._device = pick_device(device)
+                self._dtype = pick_dtype(dtype, origin.config.dtype, self._device)
+            else:
+                refuse_for_object(tokenizer, revision, hf_overrides, load_format, quantization)
+                origin = Live(model)
+                self._device, self._dtype = placed_as(origin, device, dtype)
+            self._origin, self._revision, self.name = origin, revision, origin.name
+            self.config, self._folder = origin.config, origin.folder
+            self._given_tokenizer = None if isinstance(tokenizer, str | Path) else tokenizer
+            self.tokenizer = _tokenizer(tokenizer, self._folder)
+            self._chat_template = chats.load_if_path(chat_template, self.tokenizer)
+            self._defaults = default_params(
+                origin.generation, generation_config, override_generation_config
+            )
             self.engine, self.max_model_len = start(
                 origin,
                 self._dtype,
@@ -188,7 +188,7 @@ class LLM:
             )
             self._scorer = Scorer(self.engine, self.intake)
         except BaseException as error:
-            traceback.clear_frames(error.__traceback__)  # they would hold tensors
+            traceback.clear_frames(error.__traceback__)  # they would hold tensors and files
             if hasattr(self, "engine"):
                 self.close()
             raise

@@ -29,11 +29,12 @@ def start(
 
     Whatever ends this early, an interrupt too, leaves nothing behind: threads, files, memory.
     """
-    network = engine = None
+    network = engine = weights = None
     try:
         with room_for_weights(device):
             network = origin.build(dtype, device)
-        with origin.weights(network) as weights:
+        weights = origin.weights(network)
+        with weights:
             engine, max_len = new_engine(
                 network,
                 origin.config,
@@ -52,11 +53,13 @@ def start(
     except BaseException as error:
         # a notebook keeps its last traceback, and that its frames
         traceback.clear_frames(error.__traceback__)
+        if weights is not None:
+            weights.close()  # an interrupt may have come between it and its `with`
         if engine is not None:
             engine.close()
         if network is not None:
             load.let_go(network)
-        del network, engine
+        del network, engine, weights
         if device.type == "cuda" and torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         raise

@@ -71,13 +71,13 @@ class Stream:
                 thread = threading.Thread(target=self._work, name=f"weights {i}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
+            return self
         except BaseException:
-            self._end()
+            self.close()
             raise
-        return self
 
     def __exit__(self, *exc: object) -> None:
-        self._end()
+        self.close()
 
     def wait(self) -> None:
         """Return when everything has arrived. Raises what a thread raised."""
@@ -87,7 +87,8 @@ class Stream:
         if self._errors:
             raise self._errors[0]
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """End what runs. Again, if an interrupt has come between: it may be called twice."""
         self._stopped = True
         self._left.clear()
         for thread in self._threads:
