@@ -92,10 +92,14 @@ class Runner:
         """Searches with the same parameters, that from now on step together."""
         return Wave(requests, self.config.vocab_size, self.kv.device)
 
-    def rest(self) -> None:
-        """Wait until nothing runs, and forget what knows where the weights and the cache are."""
+    def idle(self) -> None:
+        """Nobody is left: keep nothing that only serves who runs."""
         if self.row_cache is not None:
             self.row_cache.clear()
+
+    def rest(self) -> None:
+        """Wait until nothing runs, and forget what knows where the weights and the cache are."""
+        self.idle()
 
     def relieve(self) -> None:
         """Give the device back what is only kept for later."""

@@ -25,8 +25,15 @@ import os, signal, threading
 import nbllm, pandas, psutil
 e = nbllm.current()
 rows = pandas.DataFrame({"x": [str(i) for i in range(600)]})
+cell = [""]
+events = get_ipython().events
+events.register("pre_run_cell", lambda info: cell.__setitem__(0, info.raw_cell))
+events.register("post_run_cell", lambda result: cell.__setitem__(0, ""))
+def interrupt():  # of a prompt cell: between two cells ipykernel may lose a request over it
+    if cell[0].startswith("%%") and "next cell" not in cell[0]:
+        os.kill(os.getpid(), signal.SIGINT)
 def later(s):
-    t = threading.Timer(s, lambda: os.kill(os.getpid(), signal.SIGINT))
+    t = threading.Timer(s, interrupt)
     t.daemon = True
     t.start()
 """
