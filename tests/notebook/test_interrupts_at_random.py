@@ -60,10 +60,12 @@ def test_fifty_interrupts(kernel):
             continue  # it was done before
         hit[name] += 1
         case = (i, name, delay)
-        assert reply["ename"] == "GenerationInterrupted", (case, reply)
+        # before the engine has begun, or after it has ended, it is an interrupt like any other
+        assert reply["ename"] in ("GenerationInterrupted", "KeyboardInterrupt"), (case, reply)
+        generating = reply["ename"] == "GenerationInterrupted"
         [error] = [m["content"] for m in messages if m["msg_type"] == "error"]
-        assert len(error["traceback"]) == 1, case
-        if "before anything was generated" not in reply["evalue"]:
+        assert not generating or len(error["traceback"]) == 1, case
+        if generating and "before anything was generated" not in reply["evalue"]:
             kept = "nbllm.last.outputs[0].finished" if name == "chat" else "len(out) >= 1"
             assert kernel.value(kept) == "True", case
             if name == "over":
