@@ -8,8 +8,7 @@
     │   └── UnsupportedModelError                     nbllm's own code for it lacks something
     ├── OutOfMemoryError       (MemoryError)          the GPU, or the KV cache, cannot hold what was asked
     ├── NoModelError           (LookupError)          nothing is loaded
-    ├── ClosedError            (RuntimeError)         the LLM was closed
-    └── NotYetError            (NotImplementedError)  a documented feature that this version lacks
+    └── ClosedError            (RuntimeError)         the LLM was closed
     GenerationInterrupted      (KeyboardInterrupt)    carries what was made before the interrupt
 
 In a notebook each prints as one line, without a traceback, and still fails the cell.
@@ -68,10 +67,6 @@ class NoModelError(NbllmError, LookupError):
 
 class ClosedError(NbllmError, RuntimeError):
     """The LLM was closed; its weights and KV cache are gone."""
-
-
-class NotYetError(NbllmError, NotImplementedError):
-    """A documented feature that this version does not have yet."""
 
 
 class GenerationInterrupted(_OneLine, KeyboardInterrupt):

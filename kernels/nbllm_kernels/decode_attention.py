@@ -32,7 +32,6 @@ from .work_list import WorkList, decode_work
 
 PROGRAMS = 8
 """Programs for each multiprocessor: enough that the last ones to end are a small part."""
-LOG2_E = 1.4426950408889634
 SPLITS = 16
 """Partial sums that the merge reads at a time."""
 LEAST = 2

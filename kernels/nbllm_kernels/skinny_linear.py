@@ -261,12 +261,6 @@ def _row_kernel(
 
 
 @jit
-def _over_stretches(x):
-    """The sum over axes 0 and 1, the columns of a tile of x."""
-    return tl.sum(tl.sum(x, 1, keep_dims=True), 0, keep_dims=True)
-
-
-@jit
 def _rows_statistics(
     x, x_ptr, at, k, some, eps, K: tl.constexpr, STEP: tl.constexpr, CENTER: tl.constexpr
 ):

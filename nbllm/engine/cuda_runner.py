@@ -91,7 +91,6 @@ class CudaRunner(Runner):
         # between the layers and the draw, where they are not captured together
         self._hidden: Tensor | None = None  # [most, N]
         self._drawn = self._idle.clone()  # the rows of these
-        self._uniform: Tensor | None = None
         self._seats: dict[BeamShape, Seat] = {}
         self._launched: deque[Column] = deque()
         self._begun: Begun | None = None
@@ -154,7 +153,7 @@ class CudaRunner(Runner):
             self.rest()
         for name in ("on_device", "draws", "_idle", "_ring", "_words", "_idle_words"):
             vars(self).pop(name, None)
-        for name in ("_hidden", "_drawn", "_uniform"):
+        for name in ("_hidden", "_drawn", "_passed"):
             vars(self).pop(name, None)
         super().close()
 

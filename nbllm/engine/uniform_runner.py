@@ -38,6 +38,7 @@ class UniformRunner(CudaRunner):
     """As `CudaRunner`; a request's tokens are the same in any batch, also in half precision."""
 
     ordered = True
+    _passed: Tensor | None = None  # the words of the captured pass of prompts
 
     @classmethod
     def width(cls, max_rows: int) -> int:
@@ -127,16 +128,16 @@ class UniformRunner(CudaRunner):
             starts[i + 1 :] = at
         idle = torch.zeros(words.size, dtype=torch.int64, device=self.device)
         idle[-most - 1 :] = self.on_device.idle
-        if self._uniform is None:
-            self._uniform = idle.clone()
-        self._uniform.copy_(torch.from_numpy(words.ravel()))
+        if self._passed is None:
+            self._passed = idle.clone()
+        self._passed.copy_(torch.from_numpy(words.ravel()))
 
         def step(words: Tensor) -> Tensor:
             ids, positions, slots, starts, lens, rows = words.view(6, most + 1)
             tokens = ids[:most], positions[:most], slots[:most]
             return self._pass(*tokens, starts, lens[:most], rows[:most].int())
 
-        made = self.graphs.get(("pass",), step, self._uniform, idle)
+        made = self.graphs.get(("pass",), step, self._passed, idle)
         return made.replay().clone()
 
     def _score(self, hidden: Tensor, targets: list[int], count: int):

@@ -60,7 +60,7 @@ def test_fifty_interrupts(kernel):
             continue  # it was done before
         hit[name] += 1
         case = (i, name, delay)
-        # before the engine has begun, or after it has ended, it is an interrupt like any other
+        # before the magic has begun, or after it has ended, IPython has an interrupt like any other
         assert reply["ename"] in ("GenerationInterrupted", "KeyboardInterrupt"), (case, reply)
         generating = reply["ename"] == "GenerationInterrupted"
         [error] = [m["content"] for m in messages if m["msg_type"] == "error"]
