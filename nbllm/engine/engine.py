@@ -260,6 +260,12 @@ class Engine:
         """The one loop over all rows of a step; see `Request` for why the tokens come last."""
         for i, tops in samples.tops.items():
             requests[i].top_logprobs += tops[: counts[i]]
+        if len(samples.tokens) == 1:  # a list for each request would cost more than all the rest
+            [tokens], [logprobs] = samples.tokens.tolist(), samples.logprobs.tolist()
+            for request, token, logprob in zip(requests, tokens, logprobs, strict=True):
+                request.logprobs.append(logprob)
+                request.tokens.append(token)
+            return
         tokens, logprobs = samples.tokens.T.tolist(), samples.logprobs.T.tolist()
         for i in np.flatnonzero(counts < len(samples.tokens)):
             tokens[i], logprobs[i] = tokens[i][: counts[i]], logprobs[i][: counts[i]]

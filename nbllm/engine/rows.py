@@ -110,11 +110,15 @@ class Rows:
 
         A row that ends gets no more of them, nor one that has NO_TOKEN.
         """
-        ended = self.length[rows] + np.arange(1, len(tokens) + 1)[:, None] >= self.limit[rows]
-        for ids in self.stop_ids:  # one column a stop id
-            ended |= ids[rows] == tokens
+        room = self.limit[rows] - self.length[rows]
         if len(tokens) == 1:
-            return np.ones(len(rows), np.int64), ended[0].nonzero()[0]
+            ended, [tokens] = room <= 1, tokens
+            for ids in self.stop_ids:  # one column a stop id
+                ended |= ids[rows] == tokens
+            return np.ones(len(rows), np.int64), ended.nonzero()[0]
+        ended = np.arange(1, len(tokens) + 1)[:, None] >= room
+        for ids in self.stop_ids:
+            ended |= ids[rows] == tokens
         steps, missing = len(tokens), tokens == NO_TOKEN
         first = np.where(ended.any(0), ended.argmax(0), steps)
         there = np.where(missing.any(0), missing.argmax(0), steps)
@@ -122,14 +126,14 @@ class Rows:
 
     def advance(self, rows: np.ndarray, tokens: np.ndarray, counts: np.ndarray) -> None:
         """Record the first `counts` of new tokens [S, R] for each of `rows`, at least one."""
-        self.last[rows] = tokens[counts - 1, np.arange(len(rows))]
+        one = len(tokens) == 1
+        self.last[rows] = tokens[0] if one else tokens[counts - 1, np.arange(len(rows))]
         self.length[rows] += counts
 
     def full(self, ahead: int = 0) -> list[Request]:
         """Decoding requests whose newest token has no page yet, or will have none `ahead` tokens on."""
-        newest = np.minimum(self.length + ahead, self.limit - 1)[self.active]
-        short = newest > self.capacity[self.active]
-        return [self.decoding[i] for i in np.flatnonzero(short)]
+        short = np.minimum(self.length + ahead, self.limit - 1) > self.capacity
+        return [self.decoding[i] for i in short[self.active].nonzero()[0].tolist()]
 
     def _set_stop_ids(self, row: int, ids: list[int]) -> None:
         lacking = len(ids) - len(self.stop_ids)
