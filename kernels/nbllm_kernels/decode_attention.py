@@ -11,6 +11,9 @@ device: a captured launch stays right while rows grow.
 The cache of all layers is kv [P, layers, 2, K, page_size, D], addressed by base and strides.
 """
 
+# what a constexpr switches off is not read
+# pyright: reportPossiblyUnboundVariable=false
+
 from __future__ import annotations
 
 import torch
@@ -32,6 +35,9 @@ from .work_list import WorkList, decode_work
 
 PROGRAMS = 8
 """Programs for each multiprocessor: enough that the last ones to end are a small part."""
+FEW, FEW_PROGRAMS = 8, 2
+"""Up to so many rows a step waits for one launch after the other rather than for memory: then there
+are few programs, and they read what they can of the cache before they wait."""
 SPLITS = 16
 """Partial sums that the merge reads at a time."""
 LEAST = 2
@@ -72,6 +78,28 @@ def capped(score, softcap):
     return softcap * (1.0 - 2.0 / (e + 1.0))
 
 
+@jit
+def _attended(
+    q, k, v, seen, old, top, total, acc, scale, softcap, WINDOW: tl.constexpr, CAP: tl.constexpr
+):
+    """(top, total, acc) of the online softmax with the keys k [D, N] and values v [N, D] more.
+
+    seen [N]: which of them there are; old [N]: which are older than the window.
+    """
+    score = tl.dot(q, k, input_precision="ieee") * scale
+    if CAP:
+        score = capped(score, softcap)
+    if WINDOW:
+        seen = seen & (old == 0)
+    score = tl.where(seen[None, :], score * 1.4426950408889634, float("-inf"))
+    higher = tl.maximum(top, tl.max(score, 1))
+    p = tl.exp2(score - higher[:, None])
+    rescale = tl.exp2(top - higher)
+    total = total * rescale + tl.sum(p, 1)
+    acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
+    return higher, total, acc
+
+
 @jit(do_not_specialize=["layer", "window"])
 def _decode_kernel(
     q_ptr,
@@ -107,8 +135,10 @@ def _decode_kernel(
     SPLITS: tl.constexpr,
     BLOCK_G: tl.constexpr,
     EARLY: tl.constexpr,
+    FIRST: tl.constexpr,
     PDL: tl.constexpr,
 ):
+    """FIRST: the newest token starts the sum, and the first tile before it is read without waiting."""
     release(PDL)
     await_inputs(PDL and not EARLY)
     item, head = tl.program_id(0) // K, tl.program_id(0) % K
@@ -129,15 +159,41 @@ def _decode_kernel(
     in_head = d < D
     q_at = (row.to(tl.int64) * K + head) * GROUP * D + m[:, None] * D + d[None, :]
     in_q = (m < GROUP)[:, None] & in_head[None, :]
-    await_inputs(PDL and EARLY)
-    q = tl.load(q_ptr + q_at, in_q, other=0.0)
     layer_ptr = kv_ptr + layer.to(tl.int64) * layer_stride + head * (PAGE * D)
     k_at, v_at = n[None, :] * D + d[:, None], n[:, None] * D + d[None, :]
-
     # finite, so that a block without a visible key does not make -inf - -inf
     top = tl.full([M], -1e30, tl.float32)
     total = tl.zeros([M], tl.float32)
     acc = tl.zeros([M, BLOCK_D], tl.float32)
+    if FIRST:
+        newest = tl.load(lens_ptr + row).to(tl.int32) - 1
+        own = (newest >= start) & (newest < stop)
+        stop = tl.minimum(stop, newest)
+        block_ptr = layer_ptr + tl.load(table + start // PAGE).to(tl.int64) * page_stride
+        block_ptr += (start % PAGE) * D
+        seen = start + n < stop
+        k = tl.load(block_ptr + k_at, seen[None, :] & in_head[:, None], other=0.0)
+        v = tl.load(block_ptr + kv_stride + v_at, seen[:, None] & in_head[None, :], other=0.0)
+        last = tl.maximum(newest, 0)
+        last_ptr = layer_ptr + tl.load(table + last // PAGE).to(tl.int64) * page_stride
+        last_ptr += (last % PAGE) * D + d
+    await_inputs(PDL and EARLY)
+    q = tl.load(q_ptr + q_at, in_q, other=0.0)
+    if FIRST:
+        in_last = d < tl.where(own, D, 0)
+        key = tl.load(last_ptr, in_last, other=0.0).to(tl.float32)
+        value = tl.load(last_ptr + kv_stride, in_last, other=0.0).to(tl.float32)
+        score = tl.sum(q.to(tl.float32) * key[None, :], 1) * scale
+        if CAP:
+            score = capped(score, softcap)
+        top = tl.where(own, score * 1.4426950408889634, top)
+        total = tl.where(own, total + 1.0, total)
+        acc += value[None, :]
+        old = start + n < oldest
+        top, total, acc = _attended(
+            q, k, v, seen, old, top, total, acc, scale, softcap, WINDOW, CAP
+        )
+        start += BLOCK_N
     for at in tl.range(start, stop, BLOCK_N, num_stages=STAGES):  # pyright: ignore
         page = tl.load(table + at // PAGE).to(tl.int64)
         block_ptr = layer_ptr + page * page_stride + (at % PAGE) * D
@@ -148,18 +204,10 @@ def _decode_kernel(
         else:
             k = tl.load(block_ptr + k_at, seen[None, :] & in_head[:, None], other=0.0)
             v = tl.load(block_ptr + kv_stride + v_at, seen[:, None] & in_head[None, :], other=0.0)
-        score = tl.dot(q, k, input_precision="ieee") * scale
-        if CAP:
-            score = capped(score, softcap)
-        if WINDOW:
-            seen = seen & (at + n >= oldest)
-        score = tl.where(seen[None, :], score * 1.4426950408889634, float("-inf"))
-        higher = tl.maximum(top, tl.max(score, 1))
-        p = tl.exp2(score - higher[:, None])
-        rescale = tl.exp2(top - higher)
-        total = total * rescale + tl.sum(p, 1)
-        acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
-        top = higher
+        old = at + n < oldest
+        top, total, acc = _attended(
+            q, k, v, seen, old, top, total, acc, scale, softcap, WINDOW, CAP
+        )
     # a row without tokens, as padding has, gives zeros
     acc = acc / tl.where(total > 0.0, total, 1.0)[:, None]
     if parts == 1:
@@ -174,10 +222,13 @@ def _decode_kernel(
     if tl.atomic_add(arrival_ptr, 1, sem="acq_rel") == parts - 1:
         tl.store(arrival_ptr, 0)
         first = tl.load(starts_ptr + row)
-        c = tl.arange(0, BLOCK_G)
-        merged = _merged(part_ptr, lse_ptr, first, parts, head, c, K, GROUP, D, SPLITS, BLOCK_G)
-        to = out_ptr + (row.to(tl.int64) * K + head) * GROUP * D + c
-        tl.store(to, merged.to(out_ptr.dtype.element_ty), c < GROUP * D)
+        g = tl.arange(0, BLOCK_G)
+        merged = _merged(
+            part_ptr, lse_ptr, first, parts, head, g, d, K, GROUP, D, BLOCK_G, BLOCK_D, SPLITS
+        )
+        to = out_ptr + (row.to(tl.int64) * K + head) * GROUP * D + g[:, None] * D + d[None, :]
+        in_out = (g < GROUP)[:, None] & in_head[None, :]
+        tl.store(to, merged.to(out_ptr.dtype.element_ty), in_out)
 
 
 @jit
@@ -187,36 +238,41 @@ def _merged(
     first,
     parts,
     head,
-    c,
+    g,
+    d,
     K: tl.constexpr,
     GROUP: tl.constexpr,
     D: tl.constexpr,
-    SPLITS: tl.constexpr,
     BLOCK_G: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    SPLITS: tl.constexpr,
 ):
-    """The items of a row as one: a group's heads beside each other, [GROUP * D]."""
-    top = tl.full([BLOCK_G], -1e30, tl.float32)
-    total, acc = tl.zeros([BLOCK_G], tl.float32), tl.zeros([BLOCK_G], tl.float32)
+    """The items of a row as one, for a group's heads: [BLOCK_G, BLOCK_D]."""
+    top, total = tl.full([BLOCK_G], -1e30, tl.float32), tl.zeros([BLOCK_G], tl.float32)
+    acc = tl.zeros([BLOCK_G, BLOCK_D], tl.float32)
     for at in range(0, parts, SPLITS):
         split = at + tl.arange(0, SPLITS)
-        part = ((first + split).to(tl.int64) * K + head)[:, None] * GROUP
-        mask = (split < parts)[:, None] & (c < GROUP * D)[None, :]
+        part = ((first + split).to(tl.int64) * K + head) * GROUP
+        there = (g < GROUP)[:, None] & (split < parts)[None, :]
+        row = part[None, :] + g[:, None]
+        sums_at = part_ptr + row[:, :, None] * D + d[None, None, :]
+        real = there[:, :, None] & (d < D)[None, None, :]
         # not from a cache that other multiprocessors do not write to
-        lse_at = lse_ptr + part + (c // D)[None, :]
-        lse = tl.load(lse_at, mask, other=float("-inf"), cache_modifier=".cg")
-        sums = tl.load(part_ptr + part * D + c[None, :], mask, other=0.0, cache_modifier=".cg")
-        higher = tl.maximum(top, tl.max(lse, 0))
-        weight, rescale = tl.exp2(lse - higher[None, :]), tl.exp2(top - higher)
-        total = total * rescale + tl.sum(weight, 0)
-        acc = acc * rescale + tl.sum(sums * weight, 0)
+        lse = tl.load(lse_ptr + row, there, other=float("-inf"), cache_modifier=".cg")
+        sums = tl.load(sums_at, real, other=0.0, cache_modifier=".cg")
+        higher = tl.maximum(top, tl.max(lse, 1))
+        weight, rescale = tl.exp2(lse - higher[:, None]), tl.exp2(top - higher)
+        total = total * rescale + tl.sum(weight, 1)
+        acc = acc * rescale[:, None] + tl.sum(sums * weight[:, :, None], 1)
         top = higher
-    return acc / tl.where(total > 0.0, total, 1.0)
+    return acc / tl.where(total > 0.0, total, 1.0)[:, None]
 
 
 def work_for_decode(kv_lens: Tensor, kv: Tensor, window: int = 0) -> WorkList:
     """The work list that all layers with this window share in a step."""
-    target = -(-multiprocessors(kv) * PROGRAMS // kv.shape[3])
-    return decode_work(kv_lens, kv.shape[4], kv.shape[3], target, window, LEAST)
+    few = len(kv_lens) <= FEW
+    target = -(-multiprocessors(kv) * (FEW_PROGRAMS if few else PROGRAMS) // kv.shape[3])
+    return decode_work(kv_lens, kv.shape[4], kv.shape[3], target, window, 1 if few else LEAST)
 
 
 def decode_attention(
@@ -239,7 +295,8 @@ def decode_attention(
     pages [R, M]: page tables; rows [B] says which of them each row has, None: its own number.
     window: the newest tokens that are seen, the row's own included, 0: all; softcap 0: none.
     work: `work_for_decode` of the same lengths and window. A row of length 0 gives zeros. early
-    promises that all but q and kv is older than the launch before this one: see `overlap`.
+    promises that all but q and each row's newest token in the cache is older than the launch before
+    this one: see `overlap`.
     """
     if not use_triton(q):
         y = decode_attention_ref(q, kv, layer, pages, kv_lens, scale, rows, window, softcap)
@@ -255,6 +312,7 @@ def decode_attention(
     lse = torch.empty(work.capacity, heads, dtype=torch.float32, device=q.device)
     block_d, group = max(16, next_power_of_2(dim)), heads // num_kv_heads
     block_n, stages, warps = tiles(block_d, size, kv, batch * num_kv_heads)
+    few = batch <= FEW
     _decode_kernel[(work.capacity * num_kv_heads,)](
         q,
         kv,
@@ -286,13 +344,20 @@ def decode_attention(
         WINDOW=window > 0,
         CAP=softcap > 0,
         STAGES=stages,
-        SPLITS=max(2, min(SPLITS, 2048 // next_power_of_2(group * dim))),
-        BLOCK_G=next_power_of_2(group * dim),
+        SPLITS=_splits(next_power_of_2(group) * block_d, few),
+        BLOCK_G=next_power_of_2(group),
         EARLY=early,
+        FIRST=few,
         num_warps=warps,
         **overlap(q),
     )
     return y
+
+
+def _splits(width: int, few: bool) -> int:
+    """Partial sums that are merged at a time; of few rows whoever merges has the registers."""
+    most, size = (2 * SPLITS, 8192) if few else (SPLITS, 2048)
+    return max(2, min(most, size // width))
 
 
 def tiles(block_d: int, page_size: int, kv: Tensor, programs: int) -> tuple[int, int, int]:

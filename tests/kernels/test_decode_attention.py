@@ -3,6 +3,7 @@ import torch
 from kernel_cases import DTYPES, PAGE, check, ints, paged, poisoned, randn
 
 from nbllm_kernels.decode_attention import (
+    FEW,
     decode_attention,
     decode_attention_ref,
     work_for_decode,
@@ -13,7 +14,7 @@ from nbllm_kernels.work_list import decode_work
 
 HEADS = [(1, 1, 64), (8, 1, 80), (6, 6, 96), (14, 2, 64), (16, 8, 128), (4, 2, 256), (16, 1, 32)]
 LENGTHS = [1, 63, 64, 65, 300]
-MANY = [*LENGTHS, *[7] * 8]
+MANY = [*LENGTHS, *[7] * FEW]
 
 
 def both(q, kv, pages, lengths, layer=1, dtype=torch.float32, **options):
