@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from .draws import FIELDS, Needs
-from .needs import NO_TOP
+from .needs import FIELDS, NO_TOP, Needs
 from .request import TopLogprobs
 from .rows import Rows
 from .sampler import Samples
@@ -62,26 +60,29 @@ class Column:
 
 
 class Ring:
-    """Page-locked memory for what steps give, one part after the other."""
+    """Page-locked memory that steps write what they give to, one part after the other."""
 
-    def __init__(self, parts: int, out: Tensor, on_gpu: bool):
-        self._out, self._on_gpu, self._next = out, on_gpu, 0
-        self._parts = [
-            torch.zeros(len(out), dtype=out.dtype, pin_memory=on_gpu) for _ in range(parts)
-        ]
-        self._words = [part.numpy() for part in self._parts]
+    def __init__(self, parts: int, size: int, device: torch.device):
+        on_gpu = device.type == "cuda"
+        self.memory = torch.zeros(parts, size, dtype=torch.int32, pin_memory=on_gpu)
+        self.turn = torch.zeros(1, dtype=torch.int32, device=device)
+        self._words, self._next = self.memory.numpy(), 0
         self._events = [torch.cuda.Event() for _ in range(parts)] if on_gpu else []
 
-    def fetch(self, needs: Needs, size: int) -> tuple[np.ndarray, torch.cuda.Event | None]:
-        """The words [needs.words, size] that the step that was just launched gives, once the event is over."""
-        i, count = self._next, needs.words * size
-        self._next = (i + 1) % len(self._parts)
-        self._parts[i][:count].copy_(self._out[:count], non_blocking=True)
+    def restart(self) -> None:
+        """Begin with the first part; nothing is running."""
+        self._next = 0
+        self.turn.zero_()
+
+    def part(self, needs: Needs, size: int) -> tuple[np.ndarray, torch.cuda.Event | None]:
+        """The words [needs.words, size] of the step that was just launched, once the event is over."""
+        i = self._next
+        self._next = (i + 1) % len(self._words)
         done = None
-        if self._on_gpu:
+        if self._events:
             done = self._events[i]
             done.record()
-        return self._words[i][:count].reshape(needs.words, size), done
+        return self._words[i, : needs.words * size].reshape(needs.words, size), done
 
 
 def stacked(steps: list[Samples]) -> Samples:

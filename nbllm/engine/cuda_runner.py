@@ -29,13 +29,13 @@ from nbllm.models.config import ModelConfig
 from nbllm_kernels.beam_steps import BeamShape
 from nbllm_kernels.row_steps import step_inputs
 
-from .columns import Column, Ring, find, stacked
+from .columns import Column, find, stacked
 from .cuda_beams import CapturedWave, Seat, captures
 from .device_rows import DeviceRows
-from .draws import Draws, Needs, allowed_of, packed
+from .draws import Draws, allowed_of, packed
 from .graphs import Graphs, size_of
 from .logits import ends_of_bad_words
-from .needs import GRAMMAR, HOST, stops_of
+from .needs import GRAMMAR, HOST, Needs, stops_of
 from .pages import pages_for
 from .request import Request
 from .rows import NO_TOKEN, Rows
@@ -82,10 +82,16 @@ class CudaRunner(Runner):
         self.most = most
         self.on_gpu = kv.device.type == "cuda"
         self.on_device = DeviceRows(rows, kv.device, most)
-        self.draws = Draws(rows, self.on_device, config.vocab_size, most, ordered=self.ordered)
+        self.draws = Draws(
+            rows,
+            self.on_device,
+            config.vocab_size,
+            most,
+            parts=MOST_AHEAD + 4,
+            ordered=self.ordered,
+        )
         self.graphs = Graphs(kv.device)
         self._idle = torch.full((most,), self.on_device.idle, dtype=torch.int32, device=kv.device)
-        self._ring = Ring(MOST_AHEAD + 4, self.draws.out, self.on_gpu)
         self._words = torch.zeros(_Short.SIZE, dtype=torch.int64, device=kv.device)
         self._idle_words = torch.from_numpy(_Short.idle(self.on_device.idle)).to(kv.device)
         # between the layers and the draw, where they are not captured together
@@ -151,7 +157,7 @@ class CudaRunner(Runner):
         """Let go of every tensor, graph and thread. Closing twice is no error."""
         with suppress(RuntimeError):  # a device that has failed holds nothing back either
             self.rest()
-        for name in ("on_device", "draws", "_idle", "_ring", "_words", "_idle_words"):
+        for name in ("on_device", "draws", "_idle", "_words", "_idle_words"):
             vars(self).pop(name, None)
         for name in ("_hidden", "_drawn", "_passed"):
             vars(self).pop(name, None)
@@ -174,6 +180,7 @@ class CudaRunner(Runner):
             if self.on_gpu:
                 torch.cuda.synchronize(self.device)
             self.on_device.forget()
+            self.draws.ring.restart()
         self._whole = False
         self.follow_stream()
 
@@ -277,7 +284,7 @@ class CudaRunner(Runner):
     def _column(self, index: np.ndarray, size: int, needs: Needs) -> Column:
         """What the step that has just been launched gives."""
         self.on_device.advance(index)
-        words, done = self._ring.fetch(needs, size)
+        words, done = self.draws.ring.part(needs, size)
         placement = self.rows.placement[index]
         return Column(index=index, placement=placement, needs=needs, words=words, done=done)
 
@@ -454,10 +461,8 @@ class CudaRunner(Runner):
         self._prompt_step(short, needs if together else None).replay()
         if not together:
             return self._draw(index, plan.completing, size)
-        if not len(index):
-            return lambda: Samples.none([])
         column = self._column(rows, size, needs)
-        return lambda: self._read(column, index)
+        return lambda: self._read(column, index) if len(index) else Samples.none([])
 
     def _prompt_step(self, short: _Short, needs: Needs | None):
         """The step of prompts of a size, captured; without `needs` it ends before the draw."""

@@ -9,19 +9,33 @@ itself counts the tokens that it appends.
 from __future__ import annotations
 
 from collections.abc import Sequence, Sized
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nbllm_kernels.hand_over import hand_over
 from nbllm_kernels.process_logits import EarlyStops, Listed, Penalties, process_logits
 from nbllm_kernels.row_steps import RowState, advance
 from nbllm_kernels.sample import sample
 from nbllm_kernels.top_logprobs import MAX_K, top_logprobs
 
+from .columns import Ring
 from .device_rows import DeviceRows
-from .needs import BIAS, BITS, FILTERS, PENALTIES, PHRASE, PHRASES, STOPS, banned, phrases_of
+from .needs import (
+    BIAS,
+    BITS,
+    FIELDS,
+    FILTERS,
+    PENALTIES,
+    PHRASE,
+    PHRASES,
+    STOPS,
+    Needs,
+    banned,
+    phrases_of,
+)
 from .request import Request
 from .rows import Rows
 
@@ -29,44 +43,26 @@ TOPS = (1, 5, 10, 20, MAX_K)
 """Likeliest tokens that variants of a step keep."""
 COLUMNS = 16
 """Of a table at first; later twice as many as often as needed."""
-FIELDS = 3
-"""Words of a row without likeliest tokens: the token, its log-probability's bits, its rank."""
-
-
-@dataclass(slots=True, frozen=True)
-class Needs:
-    """What a variant of the captured step does."""
-
-    filters: bool = False
-    penalties: bool = False
-    bias: int = 0  # columns of the table
-    stops: bool = False
-    bits: bool = False
-    phrases: int = 0  # columns of the table
-    tops: int = 0
-    logits: bool = False  # leave them for the host, too
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is common enough to be captured together with the layers."""
-        return self in (Needs(), Needs(filters=True))
-
-    @property
-    def words(self) -> int:
-        """Of each row's output."""
-        return FIELDS + 2 * self.tops if self.tops else 2
 
 
 class Draws:
     """Samples rows of the device, and appends their tokens there."""
 
     def __init__(
-        self, rows: Rows, on_device: DeviceRows, vocab: int, most: int, *, ordered: bool = False
+        self,
+        rows: Rows,
+        on_device: DeviceRows,
+        vocab: int,
+        most: int,
+        *,
+        parts: int,
+        ordered: bool = False,
     ):
         self.rows, self.on_device, self.vocab, self.ordered = rows, on_device, vocab, ordered
         self.device = on_device.words.device
         size = (FIELDS + 2 * MAX_K) * most
-        self.out = torch.zeros(size, dtype=torch.int32, device=self.device)
+        self._out = torch.zeros(size, dtype=torch.int32, device=self.device)
+        self.ring = Ring(parts, size, self.device)
         self._counts: Tensor | None = None  # as `Penalties.counts`
         self._biases: Listed | None = None
         self._bits: Tensor | None = None
@@ -120,14 +116,15 @@ class Draws:
         table[where, :wide] = bits[:, :wide].to(self.device, non_blocking=True)
 
     def draw(self, logits: Tensor, index: Tensor, needs: Needs) -> None:
-        """A token each for the rows `index` [R] of the device from logits [R, V], into `out`."""
+        """A token each for the rows `index` [R] of the device from logits [R, V], for `ring`."""
         v, state = self.on_device.views, self._state(needs)
         x = self._processed(logits, index, needs)
         of = v["temperature"], v["top_k"], v["top_p"], v["min_p"], v["seed"], v["length"]
         raw = None if x is logits else logits
         how = {"filters": needs.filters, "ordered": self.ordered}
         tokens, logprobs = sample(x, index, *of, raw=raw, **how)
-        out = self.out[: needs.words * len(index)].view(needs.words, -1)
+        words = self._out[: needs.words * len(index)]
+        out = words.view(needs.words, -1)
         if k := needs.tops:
             values, ids, rank = top_logprobs(logits, k, tokens)
             out[2].copy_(rank)
@@ -138,6 +135,7 @@ class Draws:
             self._recent[index] = torch.cat((older, tokens[:, None].int()), 1)
         out[0].copy_(advance(state, index, tokens))
         out[1].copy_(logprobs.view(torch.int32))
+        hand_over(words, self.ring.memory, self.ring.turn, index, self.on_device.idle)
 
     def _state(self, needs: Needs) -> RowState:
         state = self.on_device.state

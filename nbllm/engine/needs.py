@@ -7,6 +7,8 @@ Python's, `logits_processors`, and what is too rare or too large to be worth a k
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from nbllm_kernels.top_logprobs import MAX_K
 
 from .request import Request
@@ -24,6 +26,37 @@ MOST_PHRASES = 256
 """Bad words of several tokens that it compares with what came before."""
 MANY = 128
 """Forbidden ids of which a vocabulary may have no more."""
+
+
+FIELDS = 3
+"""Words of a row without likeliest tokens: the token, its log-probability's bits, its rank."""
+
+
+@dataclass(slots=True, frozen=True)
+class Needs:
+    """What a variant of the captured step does."""
+
+    filters: bool = False
+    penalties: bool = False
+    bias: int = 0  # columns of the table
+    stops: bool = False
+    bits: bool = False
+    phrases: int = 0  # columns of the table
+    tops: int = 0
+    logits: bool = False  # leave them for the host, too
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is common enough to be captured together with the layers."""
+        return self in PLAIN
+
+    @property
+    def words(self) -> int:
+        """Of each row's output."""
+        return FIELDS + 2 * self.tops if self.tops else 2
+
+
+PLAIN = (Needs(), Needs(filters=True))
 
 
 def wants_of(request: Request) -> int:

@@ -53,7 +53,7 @@ def idle_runner(rows: Rows) -> CudaRunner:
     config = ModelConfig.from_hf(shape)
     kv = torch.zeros(1, 1, 2, 1, 64, 1)
     runner = CudaRunner(nn.Module(), config, rows, kv, Sampler(rows, kv.device))
-    runner.draws.out.fill_(5)
+    runner.draws.ring.memory.fill_(5)
     runner.graphs.get = runner.graphs.made = lambda *_: Nothing()
     return runner
 

@@ -179,7 +179,7 @@ def test_what_nobody_wrote_is_never_read(on_cpu, llama, open_llm):
         with torch.inference_mode():
             runner.kv[1:] = torch.nan
             runner._keep(torch.full((8, 48), torch.nan, device=runner.device), runner._idle[:8])
-            runner.draws.out.fill_(-1)
+            runner.draws.ring.memory.fill_(-1)
         for _ in range(2):
             check(llm.generate(prompts(len(EACH)), EACH, use_tqdm=False), want)
         assert not runner.kv[0].isnan().any()
