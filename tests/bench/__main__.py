@@ -12,7 +12,7 @@ import torch
 
 import nbllm
 
-BENCHMARKS = ("host", "cpu", "beam", "structured", "notebook", "gpu", "fields", "start")
+BENCHMARKS = ("host", "cpu", "beam", "structured", "notebook", "gpu", "fields", "start", "profile")
 RESULTS = Path(__file__).with_name("results.csv")
 COLUMNS = ["benchmark", "case", "figure", "unit", "machine", "torch", "nbllm", "commit"]
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--keep", action="store_true", help="append the figures to results.csv")
-    shape = "gpu, fields, start: the shape of which model"
+    shape = "gpu, fields, start, profile: the shape of which model"
     parser.add_argument("--model", default="opt-125m", help=shape)
     parser.add_argument("--only", choices=("beams",), help="gpu: only these cases")
     parser.add_argument("--peers", action="store_true", help="gpu: transformers too")
@@ -48,13 +48,14 @@ def main() -> None:
         "gpu": [args.model, args.only, args.peers],
         "fields": [args.model],
         "start": [args.model],
+        "profile": [args.model],
     }
     model = options.get(args.name, [])
     rows = []
     figures = import_module(f"{__package__}.{args.name}").run(*model)
     for case, figure, unit in islice(figures, args.first):
         rows.append((args.name, case, f"{figure:.4g}", unit, *where))
-        print(f"{case:<44} {figure:>10.4g} {unit}", flush=True)
+        print(f"{case:<72} {figure:>10.4g} {unit}", flush=True)
     if args.keep:
         new = not RESULTS.exists()
         with RESULTS.open("a", newline="") as file:
