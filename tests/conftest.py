@@ -38,6 +38,12 @@ def device(request):
         yield
 
 
+@pytest.fixture(scope="session")
+def on_gpu(request) -> bool:
+    """Whether the tests' models are on a GPU."""
+    return (request.config.getoption("device") or "").startswith("cuda")
+
+
 def pytest_sessionfinish(session, exitstatus):
     """On CI a skipped test fails the run, unless its reason is listed: a silent skip tests nothing."""
     if not os.environ.get("CI") or exitstatus != pytest.ExitCode.OK:

@@ -116,7 +116,8 @@ class Runner:
     def close(self) -> None:
         """Let go of every tensor and thread. Closing twice is no error."""
         self.masks.close()
-        for name in ("model", "kv", "sampler", "row_cache"):
+        self.row_cache = None  # an abort that comes later looks for it
+        for name in ("model", "kv", "sampler"):
             vars(self).pop(name, None)
 
     def _scores(self, plan: Plan, hidden: Tensor) -> list[Scores]:

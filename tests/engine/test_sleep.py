@@ -16,9 +16,11 @@ LONG = SamplingParams(temperature=0, max_tokens=60, ignore_eos=True)
 
 
 @pytest.fixture(params=["as on a CPU", "as on a GPU"])
-def runner(request, monkeypatch):
+def runner(request, monkeypatch, on_gpu):
     """The runners of both devices."""
     gpu = request.param == "as on a GPU"
+    if on_gpu and not gpu:
+        pytest.skip("a GPU has the runner of a GPU")
     monkeypatch.setattr(build, "has_kernels", lambda kv: gpu)
 
 
@@ -123,7 +125,7 @@ def test_closing_while_asleep_or_in_a_stream(llama):
 
 
 def test_a_cpu_keeps_its_weights(llama):
-    with LLM(llama[0]) as llm:
+    with LLM(llama[0], device="cpu") as llm:
         before = [p.data_ptr() for p in llm.engine.runner.model.parameters()]
         llm.sleep(2)
         assert [p.data_ptr() for p in llm.engine.runner.model.parameters()] == before
@@ -165,7 +167,7 @@ def test_a_step_that_nothing_helps_is_one_error(llama, reference):
     with LLM(llama[0]) as llm:
         tried = fail_beyond(llm, 100)
         with pytest.raises(
-            OutOfMemoryError, match=r"a step needs 1.25 GiB more; the cache has"
+            OutOfMemoryError, match=r"a step needs 1.25 GiB more; .*the cache"
         ) as e:
             llm.generate([[1] * 200], GREEDY, use_tqdm=False)
         assert "max_num_batched_tokens" in str(e.value)

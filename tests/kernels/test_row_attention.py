@@ -1,5 +1,7 @@
+"""An operation of a CPU: wherever the tests run, its tensors are there."""
+
 import torch
-from kernel_cases import check, randn
+from kernel_cases import check
 
 from nbllm_kernels.paged_attention import (
     decode_attention,
@@ -21,13 +23,13 @@ def test_equals_attention_over_pages():
         at = torch.full((3,), length - 1)
         slots = torch.where(new, pages[torch.arange(3), at // 64] * 64 + at % 64, 0)
         for layer in range(layers):
-            k, v = randn(3, heads, dim), randn(3, heads, dim)
+            k, v = torch.randn(3, heads, dim), torch.randn(3, heads, dim)
             write_kv(kv, k, v, slot_rows(kv, slots)[layer])
             held = side.clone()
             write_kv(side, k, v, side_rows(side, at)[layer])
             side[:, :, :3][:, :, ~new] = held[:, :, :3][:, :, ~new]
     for layer in range(layers):
-        q = randn(3, heads * 2, dim)
+        q = torch.randn(3, heads * 2, dim)
         mask, rows = decode_mask(kv, 128, lens), page_rows(kv, pages, 128)
         want = decode_attention(q, kv, rows[layer], mask, 0.3)
         check(row_attention(q, side, layer, side_mask(side, lens, 128), 0.3), want)

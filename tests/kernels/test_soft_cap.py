@@ -20,6 +20,14 @@ def test_as_exact_as_float32_allows(cap):
         assert (f(x, cap).double() - want).abs().max() < 1e-6 * cap
 
 
+@pytest.mark.parametrize("cap", [30.0, 50.0])
+def test_what_is_small_keeps_its_digits(cap):
+    x = torch.logspace(-6, 1, 1001, device=DEVICE)
+    want = cap * torch.tanh(x.double() / cap)
+    for f in (soft_cap, soft_cap_ref):
+        assert ((f(x, cap).double() - want) / want).abs().max() < 2e-6
+
+
 def test_in_place_and_bounded():
     x = torch.tensor([-1e30, -1e4, 0.0, 1e4, 1e30], device=DEVICE)
     assert soft_cap(x, 30.0, out=x) is x

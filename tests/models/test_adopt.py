@@ -26,8 +26,8 @@ KINDS = {
 
 
 @pytest.fixture
-def device(request):
-    return "cuda" if (request.config.getoption("device") or "").startswith("cuda") else "cpu"
+def device(on_gpu):
+    return "cuda" if on_gpu else "cpu"
 
 
 @pytest.fixture(params=KINDS, ids=str)

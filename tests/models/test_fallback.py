@@ -77,7 +77,9 @@ def test_another_head_than_that_of_a_language_model(tmp_path):
         ("gpt2", {}),
     ],
 )
-def test_both_ways_agree(kind, changes, tmp_path):
+def test_both_ways_agree(kind, changes, tmp_path, on_gpu):
+    if kind == "mixtral" and on_gpu:
+        pytest.skip("on a GPU transformers' grouped products are of bfloat16 alone")
     write_model(kind, tmp_path, **changes)
     params = SamplingParams(temperature=0, max_tokens=40, ignore_eos=True)
     prompts, found = [[5, 6, 7] * 30, [9]], []
