@@ -124,6 +124,8 @@ def _prompt(item: Any) -> Prompt:
 
 def _ids(items: Iterable[Any]) -> list[int]:
     ids = list(items)
+    if set(map(type, ids)) <= {int}:  # by far the fastest way to ask
+        return ids
     if wrong := [item for item in ids if not _is_id(item)]:
         raise PromptError(f"token ids must be integers, got {wrong[0]!r}")
     return [item.__index__() for item in ids]

@@ -86,6 +86,7 @@ def _attend(
 ):
     """The keys from start to stop, added to the sums; MASKED: not every query sees all of them."""
     n, d = tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D)
+    to_bits = 1.4426950408889634 * (1.0 if CAP else scale)
     in_head = d < D
     k_at, v_at = n[None, :] * D + d[:, None], n[:, None] * D + d[None, :]
     for at in tl.range(start, stop, BLOCK_N, num_stages=STAGES):  # pyright: ignore
@@ -103,17 +104,16 @@ def _attend(
             v = tl.load(block_ptr + kv_stride + v_at, in_head[None, :], other=0.0)
         score = tl.dot(q, k, input_precision="ieee")
         if CAP:
-            score = capped(score * scale, softcap) * 1.4426950408889634
-        else:
-            score = score * (scale * 1.4426950408889634)
+            score = capped(score * scale, softcap)
         if MASKED:
             behind = position[:, None] - (at + n)[None, :]
             seen = behind >= 0
             if WINDOW:
                 seen = seen & (behind < window)
             score = tl.where(seen, score, float("-inf"))
-        higher = tl.maximum(top, tl.max(score, 1))
-        p = tl.exp2(score - higher[:, None])
+        # scaled where it is subtracted, so that both are one instruction
+        higher = tl.maximum(top, tl.max(score, 1) * to_bits)
+        p = tl.exp2(score * to_bits - higher[:, None])
         rescale = tl.exp2(top - higher)
         total = total * rescale + tl.sum(p, 1)
         acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
