@@ -88,20 +88,26 @@ def _attend(
     n, d = tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D)
     to_bits = 1.4426950408889634 * (1.0 if CAP else scale)
     in_head = d < D
-    k_at, v_at = n[None, :] * D + d[:, None], n[:, None] * D + d[None, :]
     for at in tl.range(start, stop, BLOCK_N, num_stages=STAGES):  # pyright: ignore
-        page = tl.load(table + at // PAGE).to(tl.int64)
-        block_ptr = layer_ptr + page * page_stride + (at % PAGE) * D
+        if BLOCK_N <= PAGE:
+            page = tl.load(table + at // PAGE).to(tl.int64)
+            tile_ptr = layer_ptr + page * page_stride + (at % PAGE) * D
+            k_ptr = tile_ptr + n[None, :] * D + d[:, None]
+            v_ptr = tile_ptr + kv_stride + n[:, None] * D + d[None, :]
+        else:
+            page = tl.load(table + (at + n) // PAGE, at + n < kv_len, other=0).to(tl.int64)
+            rows_ptr = layer_ptr + page * page_stride + (at + n) % PAGE * D
+            k_ptr = rows_ptr[None, :] + d[:, None]
+            v_ptr = rows_ptr[:, None] + kv_stride + d[None, :]
         if MASKED:
             there = at + n < kv_len
-            k = tl.load(block_ptr + k_at, there[None, :] & in_head[:, None], other=0.0)
-            v = tl.load(block_ptr + kv_stride + v_at, there[:, None] & in_head[None, :], other=0.0)
+            k = tl.load(k_ptr, there[None, :] & in_head[:, None], other=0.0)
+            v = tl.load(v_ptr, there[:, None] & in_head[None, :], other=0.0)
         elif BLOCK_D == D:
-            k = tl.load(block_ptr + k_at)
-            v = tl.load(block_ptr + kv_stride + v_at)
+            k, v = tl.load(k_ptr), tl.load(v_ptr)
         else:
-            k = tl.load(block_ptr + k_at, in_head[:, None], other=0.0)
-            v = tl.load(block_ptr + kv_stride + v_at, in_head[None, :], other=0.0)
+            k = tl.load(k_ptr, in_head[:, None], other=0.0)
+            v = tl.load(v_ptr, in_head[None, :], other=0.0)
         score = tl.dot(q, k, input_precision="ieee")
         if CAP:
             score = capped(score * scale, softcap)

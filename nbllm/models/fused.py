@@ -51,8 +51,12 @@ def attend(q: Tensor, batch: Batch, of: PagedAttention) -> Tensor:
     count = len(batch.kv_lens)
     if packed.q_starts is None:
         return _decode(q, batch, packed, of, torch.empty_like(q))
-    # padding of a captured step attends to nothing, and must not carry NaN to the null page
-    out = torch.empty_like(q) if packed.chunk_rows is None else torch.zeros_like(q)
+    if packed.chunk_rows is None:
+        out = torch.empty_like(q)
+    else:
+        # padding of a captured step attends to nothing, and must not carry NaN to the null page;
+        # nobody writes its part, and the layers have read theirs when the next one comes
+        out = batch.once(("padded", q.shape), lambda: torch.zeros_like(q))
     if count:
         _decode(q[:count], batch, packed, of, out[:count])
     _prefill(q[count:], batch, packed, of, out[count:])

@@ -82,7 +82,8 @@ def works(llm: LLM) -> Iterator[Work]:
     yield Work("prompt of 128", lambda: generated(random_prompts(1, 128, 128, 1)))
     if llm.max_model_len >= 8000:
         yield Work("prompt of 7900", lambda: generated(LONG))
-    yield Work("256 prompts", lambda: generated(many()[0]))
+    prompts = many()[0]
+    yield Work("256 prompts", lambda: generated(prompts))
     yield Work("beams 5 x 1", lambda: searched(5, 1))
     yield Work("beams 8 x 16", lambda: searched(8, 16))
 
