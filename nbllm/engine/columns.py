@@ -12,15 +12,17 @@ from .request import TopLogprobs
 from .rows import Rows
 from .sampler import Samples
 
+Where = np.ndarray | slice
+"""Which of a step's rows: by number, or the first ones, which padding follows."""
 
-def find(rows: Rows, index: np.ndarray, among: np.ndarray, placement: np.ndarray):
+
+def find(rows: Rows, index: np.ndarray, among: np.ndarray, placement: np.ndarray) -> Where | None:
     """Where the rows `index` are `among` others; None if one is not, or has another request by now."""
     if index is among or np.array_equal(index, among):
-        at = np.arange(len(index))
-    else:
-        where = np.full(rows.max_rows, -1)
-        where[among] = np.arange(len(among))
-        at = where[index]
+        return slice(len(index)) if (placement == rows.placement[index]).all() else None
+    where = np.full(rows.max_rows, -1)
+    where[among] = np.arange(len(among))
+    at = where[index]
     same = (at >= 0) & (placement[at] == rows.placement[index])
     return at if same.all() else None
 
@@ -35,16 +37,17 @@ class Column:
     words: np.ndarray  # [needs.words, size] int32, on the host; see `Draws.draw`
     done: torch.cuda.Event | None  # None: already
 
-    def find(self, rows: Rows, index: np.ndarray) -> np.ndarray | None:
+    def find(self, rows: Rows, index: np.ndarray) -> Where | None:
         """Where the rows `index` are in it; None if one is not."""
         return find(rows, index, self.index, self.placement)
 
-    def read(self, at: np.ndarray, top: np.ndarray) -> Samples:
+    def read(self, at: Where, top: np.ndarray) -> Samples:
         """Wait, then take the tokens of some rows, and of each the `top` likeliest ones."""
         if self.done is not None:
             self.done.synchronize()
         words = self.words[:, at]
-        tokens, logprobs = words[0].astype(np.int64), words[1].view(np.float32)
+        # copies: the next step that uses this memory may be on its way
+        tokens, logprobs = words[0].astype(np.int64), words[1].view(np.float32).copy()
         tops = self._tops(words, top) if self.needs.tops else {}
         return Samples(tokens=tokens[None], logprobs=logprobs[None], tops=tops)
 
@@ -74,14 +77,16 @@ class Ring:
         self._next = 0
         self.turn.zero_()
 
-    def part(self, needs: Needs, size: int) -> tuple[np.ndarray, torch.cuda.Event | None]:
-        """The words [needs.words, size] of the step that was just launched, once the event is over."""
+    def part(
+        self, needs: Needs, size: int, stream: torch.cuda.Stream | None
+    ) -> tuple[np.ndarray, torch.cuda.Event | None]:
+        """The words [needs.words, size] of the step just launched on `stream`, once the event is over."""
         i = self._next
         self._next = (i + 1) % len(self._words)
         done = None
         if self._events:
             done = self._events[i]
-            done.record()
+            done.record(stream)  # to ask for the present one takes longer
         return self._words[i, : needs.words * size].reshape(needs.words, size), done
 
 

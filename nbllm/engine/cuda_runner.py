@@ -284,7 +284,7 @@ class CudaRunner(Runner):
     def _column(self, index: np.ndarray, size: int, needs: Needs) -> Column:
         """What the step that has just been launched gives."""
         self.on_device.advance(index)
-        words, done = self.draws.ring.part(needs, size)
+        words, done = self.draws.ring.part(needs, size, self._stream)
         placement = self.rows.placement[index]
         return Column(index=index, placement=placement, needs=needs, words=words, done=done)
 
