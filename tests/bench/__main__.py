@@ -12,7 +12,18 @@ import torch
 
 import nbllm
 
-BENCHMARKS = ("host", "cpu", "beam", "structured", "notebook", "gpu", "fields", "start", "profile")
+BENCHMARKS = (
+    "host",
+    "cpu",
+    "beam",
+    "structured",
+    "notebook",
+    "gpu",
+    "fields",
+    "start",
+    "profile",
+    "families",
+)
 RESULTS = Path(__file__).with_name("results.csv")
 COLUMNS = ["benchmark", "case", "figure", "unit", "machine", "torch", "nbllm", "commit"]
 
@@ -34,10 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--keep", action="store_true", help="append the figures to results.csv")
-    shape = "gpu, fields, start, profile: the shape of which model"
+    shape = "gpu, fields, start, profile, families: the shape of which model"
     parser.add_argument("--model", default="opt-125m", help=shape)
     parser.add_argument("--only", choices=("beams",), help="gpu: only these cases")
-    parser.add_argument("--peers", action="store_true", help="gpu: transformers too")
+    parser.add_argument("--peers", action="store_true", help="gpu, families: transformers too")
     parser.add_argument("--first", type=int, help="stop after so many figures")
     args = parser.parse_args()
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
@@ -49,6 +60,7 @@ def main() -> None:
         "fields": [args.model],
         "start": [args.model],
         "profile": [args.model],
+        "families": [args.model, args.peers],
     }
     model = options.get(args.name, [])
     rows = []

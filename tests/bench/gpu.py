@@ -82,13 +82,18 @@ KV_BYTES = 48 << 30
 
 
 def write_folder(name: str, folder: Path) -> None:
-    """A config and a tokenizer of one token a byte, whose other tokens are words w256, w257 …"""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
+    """A config, and a tokenizer."""
     shape = SHAPES[name]
     (folder / "config.json").write_text(json.dumps({**shape, "dtype": "bfloat16"}))
+    write_tokenizer(shape["vocab_size"], folder)
+
+
+def write_tokenizer(size: int, folder: Path) -> None:
+    """One token a byte; the others are words w256, w257 …"""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
     vocab = {c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    vocab |= {f"Ġw{i}": i for i in range(len(vocab), shape["vocab_size"])}
+    vocab |= {f"Ġw{i}": i for i in range(len(vocab), size)}
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
