@@ -31,12 +31,29 @@ class RowCache:
         self._row = np.zeros(0, np.int64)  # [S] whose each place is
         self._placement = np.zeros(0, np.int64)  # [S] of that row; 0: nobody's
         self._length = np.zeros(0, np.int64)  # [S] its tokens here
+        self._latest: tuple[object, np.ndarray | None] = None, None  # rows, and their arrangement
 
     def arrange(self, index: np.ndarray) -> np.ndarray | None:
         """Put all but the newest token of the rows `index` [B] in the first B places.
 
         Returns [B] which of `index` has which place; None where there is not enough memory.
         """
+        known, order = self._latest
+        # most often the rows of the step before; they are another array if one has come or gone
+        if index is known and order is not None and self._is_there(index[order]):
+            return order
+        self._latest = index, (order := self._sort(index))
+        return order
+
+    def _is_there(self, index: np.ndarray) -> bool:
+        """Whether the first places have all but the newest token of the rows `index`."""
+        lengths, count = self.rows.length[index] - 1, len(index)
+        there = bool((self._length[:count] >= lengths).all())
+        if there:
+            self._length[:count] = lengths
+        return there
+
+    def _sort(self, index: np.ndarray) -> np.ndarray | None:
         if not self._reserve(index):
             self.clear()
             return None
