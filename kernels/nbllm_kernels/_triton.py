@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +60,15 @@ def await_inputs(PDL: tl.constexpr):
 
 def overlap(x: Tensor) -> dict[str, bool]:
     """Options of a launch that may begin while the kernel before it ends (from Hopper on)."""
-    if x.is_cuda and torch.cuda.get_device_capability(x.device) >= (9, 0):
+    if x.is_cuda and _properties(x.device).major >= 9:
         return {"PDL": True, "launch_pdl": True}
     return {"PDL": False}
+
+
+@cache
+def _properties(device: torch.device) -> Any:
+    """Those of a GPU; torch looks whether it is ready each time, which takes as long as a launch."""
+    return torch.cuda.get_device_properties(device)
 
 
 def next_power_of_2(n: int) -> int:
@@ -83,11 +90,11 @@ def multiprocessors(x: Tensor) -> int:
     """Streaming multiprocessors of the device that x is on."""
     if not x.is_cuda:
         return 4
-    return torch.cuda.get_device_properties(x.device).multi_processor_count
+    return _properties(x.device).multi_processor_count
 
 
 def shared_memory(x: Tensor) -> int:
     """Bytes of shared memory that one program may use on the device that x is on."""
     if not x.is_cuda:
         return 1 << 17
-    return torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin
+    return _properties(x.device).shared_memory_per_block_optin

@@ -33,9 +33,9 @@ from ._triton import (
 from .qkv_rope import check_cache
 from .work_list import WorkList, decode_work
 
-PROGRAMS = 8
+PROGRAMS = 24
 """Programs for each multiprocessor: enough that the last ones to end are a small part."""
-FEW, FEW_PROGRAMS = 8, 2
+FEW, FEW_PROGRAMS = 8, 4
 """Up to so many rows a step waits for one launch after the other rather than for memory: then there
 are few programs, and they read what they can of the cache before they wait."""
 SPLITS = 16

@@ -322,7 +322,7 @@ def query_tile(mean: float, kv: Tensor) -> int:
     if kv.element_size() > 2:
         # without tensor cores a tile's products take registers
         return 32 if kv.shape[-1] <= 128 else 16
-    return 128 if mean > 4096 else 64 if mean > 16 else 16
+    return 64 if mean > 16 else 16
 
 
 def tiles(mean: float, block_d: int, page_size: int, kv: Tensor) -> tuple[int, int, int]:
@@ -331,6 +331,6 @@ def tiles(mean: float, block_d: int, page_size: int, kv: Tensor) -> tuple[int, i
     block_n = min(page_size, (32 if block_d <= 128 else 16) if wide else 64)
     free = shared_memory(kv) - block_m * block_d * kv.element_size()
     buffers = free // (2 * block_n * block_d * kv.element_size())
-    # short prompts end before a deep pipeline is full
-    stages = 5 if buffers > 3 and mean > 1024 else 3 if buffers > 2 else 2
-    return block_n, stages, 8 if block_m >= 128 else 4
+    # short prompts end before a deep pipeline is full; of long ones it is worth more than a second
+    # program on the multiprocessor
+    return block_n, max(2, min(6, buffers)) if mean > 1024 else 2, 4

@@ -8,7 +8,15 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._triton import jit, require_contiguous, tl, use_triton
+from ._triton import (
+    await_inputs,
+    jit,
+    overlap,
+    release,
+    require_contiguous,
+    tl,
+    use_triton,
+)
 
 BLOCK = 1024
 
@@ -20,10 +28,12 @@ def silu_mul_ref(gate_up: Tensor) -> Tensor:
 
 
 @jit
-def _silu_mul_kernel(gate_up_ptr, y_ptr, N, BLOCK: tl.constexpr):
+def _silu_mul_kernel(gate_up_ptr, y_ptr, N, BLOCK: tl.constexpr, PDL: tl.constexpr):
+    release(PDL)
     row = tl.program_id(0).to(tl.int64)
     cols = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     mask = cols < N
+    await_inputs(PDL)
     gate = tl.load(gate_up_ptr + row * 2 * N + cols, mask, other=0.0).to(tl.float32)
     up = tl.load(gate_up_ptr + row * 2 * N + N + cols, mask, other=0.0).to(tl.float32)
     y = gate * tl.sigmoid(gate) * up
@@ -40,5 +50,5 @@ def silu_mul(gate_up: Tensor, out: Tensor | None = None) -> Tensor:
     require_contiguous("silu_mul", gate_up=gate_up, out=y)
     if y.numel():
         grid = (y.numel() // size, -(-size // BLOCK))
-        _silu_mul_kernel[grid](gate_up, y, size, BLOCK=BLOCK, num_warps=4)
+        _silu_mul_kernel[grid](gate_up, y, size, BLOCK=BLOCK, num_warps=4, **overlap(gate_up))
     return y

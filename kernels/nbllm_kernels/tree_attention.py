@@ -8,7 +8,8 @@ head are the rows of one tile, so that the keys of a group are read once for all
 generated tokens only those with a living descendant are read: a list of them comes with a bit for
 each beam, and soon holds little more than one token a step, since beams share most of their history.
 The prompt's pages, then the list, are shared out evenly among some programs; whoever ends last merges
-their partial sums. Lengths are only read on the device.
+their partial sums. Lengths are only read on the device. A program's first page of the prompt, older
+than the step, is read before the launch before this one has ended (see `overlap`).
 
 The cache of all layers is kv [P, layers, 2, K, page_size, D], addressed by base and strides.
 """
@@ -24,9 +25,12 @@ import torch
 from torch import Tensor
 
 from ._triton import (
+    await_inputs,
     jit,
     multiprocessors,
     next_power_of_2,
+    overlap,
+    release,
     require_contiguous,
     tl,
     use_triton,
@@ -178,7 +182,9 @@ def _tree_kernel(
     LEAST: tl.constexpr,
     SPLITS: tl.constexpr,
     BLOCK_S: tl.constexpr,
+    PDL: tl.constexpr,
 ):
+    release(PDL)
     # a tile: M of the W * GROUP queries that share a key-value head
     split, tile = tl.program_id(0), tl.program_id(1)
     group = tl.program_id(2).to(tl.int64)
@@ -189,6 +195,7 @@ def _tree_kernel(
     # somebody has to write the output of a group without anything to do
     parts = tl.maximum((num_pages + size - 1) // size, 1)
     if split >= parts:
+        await_inputs(PDL)
         return
     start = split * size * PAGE
     stop = tl.minimum(start + size * PAGE, length)
@@ -208,20 +215,29 @@ def _tree_kernel(
     beam = tl.minimum(query // GROUP, W - 1)
     q_at = ((group * W + query // GROUP) * K + head) * (GROUP * D) + query % GROUP * D
     in_q = (query < W * GROUP)[:, None] & in_head[None, :]
-    q = tl.load(q_ptr + q_at[:, None] + d[None, :], in_q, other=0.0)
     layer_ptr = kv_ptr + layer.to(tl.int64) * layer_stride + head * (PAGE * D)
+    k_at, v_at = n[None, :] * D + d[:, None], kv_stride + n[:, None] * D + d[None, :]
+    here = start + n < prompt
+    page = tl.load(table + start // PAGE, start < filled, other=0).to(tl.int64)
+    block_ptr = layer_ptr + page * page_stride + (start % PAGE) * D
+    k = tl.load(block_ptr + k_at, here[None, :] & in_head[:, None], other=0.0)
+    v = tl.load(block_ptr + v_at, here[:, None] & in_head[None, :], other=0.0)
+    await_inputs(PDL)
+    q = tl.load(q_ptr + q_at[:, None] + d[None, :], in_q, other=0.0)
     # finite, so that a block without a visible key does not make -inf - -inf
     top = tl.full([M], -1e30, tl.float32)
     total = tl.zeros([M], tl.float32)
     acc = tl.zeros([M, BLOCK_D], tl.float32)
-    for at in tl.range(start, tl.minimum(stop, filled), BLOCK_N, num_stages=STAGES):  # pyright: ignore
+    if WINDOW:
+        here = here & (start + n >= oldest)
+    top, total, acc = _more(q, k, v, here[None, :], top, total, acc, scale, softcap, CAP)
+    later, ended = start + BLOCK_N, tl.minimum(stop, filled)
+    for at in tl.range(later, ended, BLOCK_N, num_stages=STAGES):  # pyright: ignore
         page = tl.load(table + at // PAGE).to(tl.int64)
         block_ptr = layer_ptr + page * page_stride + (at % PAGE) * D
         here = at + n < prompt
-        k_mask, v_mask = here[None, :] & in_head[:, None], here[:, None] & in_head[None, :]
-        k = tl.load(block_ptr + n[None, :] * D + d[:, None], k_mask, other=0.0)
-        v_at = kv_stride + n[:, None] * D + d[None, :]
-        v = tl.load(block_ptr + v_at, v_mask, other=0.0)
+        k = tl.load(block_ptr + k_at, here[None, :] & in_head[:, None], other=0.0)
+        v = tl.load(block_ptr + v_at, here[:, None] & in_head[None, :], other=0.0)
         if WINDOW:
             here = here & (at + n >= oldest)
         top, total, acc = _more(q, k, v, here[None, :], top, total, acc, scale, softcap, CAP)
@@ -234,8 +250,7 @@ def _tree_kernel(
         token_at = page * page_stride + (token % PAGE) * D
         k_mask, v_mask = here[None, :] & in_head[:, None], here[:, None] & in_head[None, :]
         k = tl.load(layer_ptr + token_at[None, :] + d[:, None], k_mask, other=0.0)
-        v_at = kv_stride + token_at[:, None] + d[None, :]
-        v = tl.load(layer_ptr + v_at, v_mask, other=0.0)
+        v = tl.load(layer_ptr + kv_stride + token_at[:, None] + d[None, :], v_mask, other=0.0)
         if WINDOW:
             bits = tl.where(prompt + token // W >= oldest, bits, 0)
         visible = (bits[None, :] >> beam[:, None].to(bits.dtype)) & 1 != 0
@@ -353,6 +368,7 @@ def tree_attention(
         SPLITS=splits,
         BLOCK_S=next_power_of_2(splits),
         num_warps=WARPS,
+        **overlap(q),
     )
     return y
 
