@@ -125,7 +125,7 @@ class Decoder(nn.Module):
             x, residual = layer(x, residual, cos_sin, batch)
         if batch.last is not None:
             # x may come in parts, see `Linear.forward`
-            x = x[..., batch.last, :]
+            x = x.index_select(-2, batch.last)
             residual = None if residual is None else residual[batch.last]
         return self.norm.add(x, residual)[0]
 
