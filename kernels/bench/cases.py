@@ -28,7 +28,7 @@ from nbllm_kernels.route import route
 from nbllm_kernels.row_steps import RowState, advance, advance_ref, step_inputs, step_inputs_ref
 from nbllm_kernels.sample import sample, sample_ref
 from nbllm_kernels.silu_mul import silu_mul, silu_mul_ref
-from nbllm_kernels.skinny_linear import Norm, fits, skinny_linear, skinny_linear_ref, takes_norm
+from nbllm_kernels.skinny_linear import Norm, choose, skinny_linear, skinny_linear_ref, takes_norm
 from nbllm_kernels.top_logprobs import top_logprobs, top_logprobs_ref
 from nbllm_kernels.tree_attention import (
     Tree,
@@ -121,28 +121,29 @@ PRODUCTS = {  # rows of W, its columns, norm, gate, sum
 def products() -> Iterator[Case]:
     for model, shapes in PRODUCTS.items():
         for name, size_out, size, norm, gate, add in shapes:
-            for rows in (1, 8):
+            for rows in (1, 8, 32, 128):
                 x, work = randn(rows, size), size_out * size * 2
                 weights = [randn(size_out, size) * size**-0.5 for _ in copies(work)]
-                if not fits(x, weights[0]):
+                if (tile := choose(x, weights[0], gate)) is None:
                     continue
-                opt = model.startswith("opt")
+                opt, parts = model.startswith("opt"), getattr(tile, "splits", 1) > 1
                 of = Norm(randn(size), randn(size) if opt else None, 1e-5, center=opt)
                 bias = randn(size_out) if opt and name != "head" else None
                 options = {
                     "bias": bias,
-                    "norm": of if norm and takes_norm(x) else None,
+                    "norm": of if norm and takes_norm(x, tile) else None,
                     "act": "silu" if gate else "relu" if name == "fc1" else None,
                     "gate": gate,
-                    "add": randn(rows, size_out) if add else None,
+                    "add": randn(rows, size_out) if add and not parts else None,
                 }
                 calls = [partial(skinny_linear, x, w, **options) for w in weights]
 
-                def right(call=calls[0], x=x, w=weights[0], options=options):
-                    return close(call(), skinny_linear_ref(x, w, **options))
+                def right(call=calls[0], x=x, w=weights[0], options=options, parts=parts):
+                    got = call().sum(0) if parts else call()
+                    return close(got, skinny_linear_ref(x, w, **options))
 
-                around = " with norm" if options["norm"] else " with sum" if add else ""
-                yield Case(f"{model}, {name}{around}, {rows} rows", calls, work, right)
+                norm_or_sum = " with norm" if options["norm"] else " with sum" if add else ""
+                yield Case(f"{model}, {name}{norm_or_sum}, {rows} rows", calls, work, right)
 
 
 def qkv() -> Iterator[Case]:

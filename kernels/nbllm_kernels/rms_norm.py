@@ -1,6 +1,6 @@
 """RMSNorm, optionally after the residual add that precedes it (Zhang & Sennrich 2019).
 
-residual = x + residual                  (if a residual is given)
+residual = x + residual                  (if a residual is given; x may come as parts to be added up)
 y = residual / sqrt(mean(residual**2) + eps) * (weight + offset)
 
 Memory bound: with a residual it reads two rows and writes two. One program takes a row, or several
@@ -46,8 +46,28 @@ def add_rms_norm_ref(
     x: Tensor, residual: Tensor | None, weight: Tensor, eps: float, offset: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """(normalised, new residual); `residual` None stands for zero."""
-    residual = x if residual is None else x + residual
+    residual = x if residual is None else added_ref(x, residual)
     return rms_norm_ref(residual, weight, eps, offset), residual
+
+
+def added_ref(x: Tensor, residual: Tensor) -> Tensor:
+    """x + residual [..., N], rounded once; x may be its parts [S, ..., N]."""
+    if x.ndim > residual.ndim:
+        return (x.sum(0) + residual).to(residual.dtype)
+    return x + residual
+
+
+@jit
+def added(x_ptr, residual_ptr, sum_ptr, at, mask, size, PARTS: tl.constexpr):
+    """The sum at `at` of PARTS tensors of `size` elements and the residual, stored and as stored."""
+    x = tl.load(x_ptr + at, mask, other=0.0).to(tl.float32)
+    for part in tl.static_range(1, PARTS):  # pyright: ignore
+        x += tl.load(x_ptr + part * size + at, mask, other=0.0)
+    x += tl.load(residual_ptr + at, mask, other=0.0).to(tl.float32)
+    rounded = x.to(sum_ptr.dtype.element_ty)
+    tl.store(sum_ptr + at, rounded, mask)
+    # what the next layer adds to is what this one normalises
+    return rounded.to(tl.float32)
 
 
 @jit(do_not_specialize=["T"])
@@ -63,22 +83,20 @@ def _rms_norm_kernel(
     N: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
-    ADD: tl.constexpr,
+    PARTS: tl.constexpr,
     PDL: tl.constexpr,
 ):
+    """PARTS: those of x that are added up with the residual; 0: x is normalised as it is."""
     release(PDL)
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
     cols = tl.arange(0, BLOCK)[None, :]
     at, mask = rows * N + cols, (rows < T) & (cols < N)
     weight = tl.load(weight_ptr + cols, cols < N, other=0.0).to(tl.float32)
     await_inputs(PDL)
-    x = tl.load(x_ptr + at, mask, other=0.0).to(tl.float32)
-    if ADD:
-        x += tl.load(residual_ptr + at, mask, other=0.0).to(tl.float32)
-        rounded = x.to(sum_ptr.dtype.element_ty)
-        tl.store(sum_ptr + at, rounded, mask)
-        # what the next layer adds to is what this one normalises
-        x = rounded.to(tl.float32)
+    if PARTS:
+        x = added(x_ptr, residual_ptr, sum_ptr, at, mask, T.to(tl.int64) * N, PARTS)
+    else:
+        x = tl.load(x_ptr + at, mask, other=0.0).to(tl.float32)
     scale = tl.rsqrt(tl.sum(x * x, 1) / N + eps)
     y = x * scale[:, None] * (weight + offset)
     tl.store(y_ptr + at, y.to(y_ptr.dtype.element_ty), mask)
@@ -105,7 +123,10 @@ def add_rms_norm(
     residual_out: Tensor | None = None,
     offset: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """(normalised, new residual), in `out` and `residual_out`, which may be x and residual."""
+    """(normalised, new residual), in `out` and `residual_out`, which may be x and residual.
+
+    x [..., N] as the residual, or float32 parts [S, ..., N] of it, added up in their order.
+    """
     if not use_triton(x):
         y, total = add_rms_norm_ref(x, residual, weight, eps, offset)
         y = y if out is None else out.copy_(y)
@@ -113,8 +134,8 @@ def add_rms_norm(
     if residual is None:
         total = x if residual_out is None else residual_out.copy_(x)
         return rms_norm(x, weight, eps, out, offset), total
-    y = torch.empty_like(x) if out is None else out
-    total = torch.empty_like(x) if residual_out is None else residual_out
+    y = torch.empty_like(residual) if out is None else out
+    total = torch.empty_like(residual) if residual_out is None else residual_out
     _launch(x, residual, weight, eps, offset, y, total)
     return y, total
 
@@ -129,26 +150,38 @@ def _launch(
     total: Tensor | None,
 ) -> None:
     require_contiguous("rms_norm", x=x, residual=residual, weight=weight, out=y, total=total)
-    size = x.shape[-1]
-    if x.numel() == 0:
+    if y.numel() == 0:
         return
-    count, block = x.numel() // size, next_power_of_2(size)
-    # about 1024 elements a program, unless there are so few rows that each gets its own
-    rows = max(1, 1024 // block) if count > 64 else 1
-    warps = min(16, max(1, rows * block // 512))
-    _rms_norm_kernel[(-(-count // rows),)](
+    size, block, rows, warps = shape_of(y)
+    _rms_norm_kernel[(-(-(y.numel() // size) // rows),)](
         x,
         residual,
         weight,
         y,
         total,
-        count,
+        y.numel() // size,
         eps,
         offset,
         N=size,
         ROWS=rows,
         BLOCK=block,
-        ADD=residual is not None,
+        PARTS=parts_of(x, residual),
         num_warps=warps,
         **overlap(x),
     )
+
+
+def shape_of(y: Tensor) -> tuple[int, int, int, int]:
+    """(columns, those of a tile, rows of a program, warps) to normalise y [..., N] with."""
+    size = y.shape[-1]
+    count, block = y.numel() // size, next_power_of_2(size)
+    # about 1024 elements a program, unless there are so few rows that each gets its own
+    rows = max(1, 1024 // block) if count > 64 else 1
+    return size, block, rows, min(16, max(1, rows * block // 512))
+
+
+def parts_of(x: Tensor, residual: Tensor | None) -> int:
+    """The parts that x comes in; 0 if there is nothing to add it to."""
+    if residual is None:
+        return 0
+    return len(x) if x.ndim > residual.ndim else 1

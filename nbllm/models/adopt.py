@@ -39,7 +39,7 @@ class Joined(Linear):
     def ready(self) -> None:
         """Nothing: the weights may change."""
 
-    def few(self, x: Tensor) -> bool:
+    def few(self, x: Tensor, gate: bool = False) -> bool:
         """Never: there is no matrix that one launch could read."""
         return False
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from nbllm_kernels.beam_attention import beam_attention, beam_keys
 from nbllm_kernels.gelu_mul import gelu_mul
+from nbllm_kernels.layer_norm import add_layer_norm, layer_norm
 from nbllm_kernels.linear import Product, linear, pack
 from nbllm_kernels.paged_attention import (
     decode_attention,
@@ -16,10 +17,11 @@ from nbllm_kernels.paged_attention import (
     slot_rows,
     write_kv,
 )
-from nbllm_kernels.rms_norm import add_rms_norm, rms_norm
+from nbllm_kernels.rms_norm import add_rms_norm, added_ref, rms_norm
 from nbllm_kernels.row_attention import row_attention, side_mask, side_rows
 from nbllm_kernels.silu_mul import silu_mul
-from nbllm_kernels.skinny_linear import ACTS, MOST, Norm, fits, skinny_linear, takes_norm
+from nbllm_kernels.skinny_linear import ACTS, MOST, Norm, choose, skinny_linear, takes_norm
+from nbllm_kernels.skinny_tiles import BlockTile
 
 from . import fused
 from .batch import Batch, Beams, Chunk
@@ -36,7 +38,7 @@ class Linear(nn.Module):
     """act(norm(x) W^T + b) + add, with W [out, in]; norm, act and add: where they are given."""
 
     most = MOST
-    """Rows up to which one launch does it all; 0: never, a row is computed as among many."""
+    """Rows up to which own kernels do it, where they are faster; 0: never, by products of any size."""
 
     def __init__(self, size_in: int, size_out: int, bias: bool = False):
         super().__init__()
@@ -48,9 +50,10 @@ class Linear(nn.Module):
         """The weights are there and will not change: prepare what makes them fast."""
         self.packed = pack(self.weight, self.bias)
 
-    def few(self, x: Tensor) -> bool:
-        """Whether x has so few rows that one launch is the fastest way to do it all."""
-        return fits(x, self.weight, self.most)
+    def few(self, x: Tensor, gate: bool = False) -> bool:
+        """Whether x has so few rows that the sum and, of few columns, the norm cost no launch."""
+        tile = choose(x, self.weight, gate, self.most)
+        return tile is not None and not isinstance(tile, BlockTile)
 
     def forward(
         self,
@@ -60,16 +63,20 @@ class Linear(nn.Module):
         act: str | None = None,
         gate: bool = False,
         add: Tensor | None = None,
+        parts: bool = False,
     ) -> Tensor:
         """x [T, in] -> [T, out], or half of it: with `gate`, act(g) * u of the halves g, u.
 
-        act: a name of `skinny_linear.ACTS`; add [T, out].
+        act: a name of `skinny_linear.ACTS`; add [T, out]. parts: there may be several tensors to
+        add up instead of one, [S, T, out] in float32, as the `add` of a norm takes it.
         """
-        few, of = self.few(x), None if norm is None else norm.fused
-        if norm is not None and not (of and few and takes_norm(x)):
+        tile, of = choose(x, self.weight, gate, self.most), None if norm is None else norm.fused
+        if norm is not None and not (of and takes_norm(x, tile)):
             x, of = norm(x), None
-        if few:
-            options = {"norm": of, "act": act, "gate": gate, "add": add}
+        if isinstance(tile, BlockTile) and tile.splits > 1 and not parts:
+            tile = None
+        if tile is not None:
+            options = {"norm": of, "act": act, "gate": gate, "add": add, "tile": tile}
             return skinny_linear(x.contiguous(), self.weight, self.bias, **options)
         y = linear(x, self.weight, self.bias, self.packed)
         y = gated(y, act) if gate else ACTS[act](y)
@@ -117,7 +124,7 @@ class RMSNorm(nn.Module):
         return None if self.offset else Norm(self.weight, None, self.eps, center=False)
 
     def add(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(norm(x + residual), x + residual)."""
+        """(norm(x + residual), x + residual); x [T, N] or its parts, see `Linear.forward`."""
         return add_rms_norm(x, residual, self.weight, self.eps, offset=self.offset)
 
 
@@ -129,12 +136,30 @@ class LayerNorm(nn.Module):
         self.weight, self.bias, self.eps = empty(size), empty(size), eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+        return layer_norm(x, self.weight, self.bias, self.eps)
 
     @property
     def fused(self) -> Norm:
         """As `RMSNorm.fused`."""
         return Norm(self.weight, self.bias, self.eps, center=True)
+
+    def add(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `RMSNorm.add`."""
+        return add_layer_norm(x, residual, self.weight, self.bias, self.eps)
+
+
+class NoNorm(nn.Module):
+    """Where others have a norm."""
+
+    def add(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `RMSNorm.add`."""
+        total = whole(x, residual)
+        return total, total
+
+
+def whole(x: Tensor, residual: Tensor | None) -> Tensor:
+    """x + residual; x [T, N] or its parts, see `Linear.forward`."""
+    return x if residual is None else added_ref(x, residual)
 
 
 class PagedAttention(nn.Module):

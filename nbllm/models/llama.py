@@ -12,7 +12,7 @@ from nbllm_kernels.rope import rope
 
 from .batch import Batch
 from .config import ModelConfig
-from .layers import Embedding, Linear, PagedAttention, RMSNorm
+from .layers import Embedding, Linear, PagedAttention, RMSNorm, whole
 from .rotary import by_position, table
 
 
@@ -38,12 +38,13 @@ class SelfAttention(nn.Module):
         *,
         norm: RMSNorm | None = None,
         add: Tensor | None = None,
+        parts: bool = False,
     ) -> Tensor:
         """Attention of x, or of norm(x); its output, or that and `add`: see `Linear.forward`."""
         if batch.fused:
             qkv = self.qkv_proj(x, norm=norm)
             y = self.attend.fused(qkv, batch, self.num_heads, cos_sin, self.norms)
-            return self.o_proj(y, add=add)
+            return self.o_proj(y, add=add, parts=parts)
         qk, v = self.qk_v(x)
         q, k = rope(qk, cos_sin).tensor_split((self.num_heads,), 1)
         return self.o_proj(self.attend(q, k, v, batch))
@@ -67,15 +68,20 @@ class MLP(nn.Module):
         self.down_proj = Linear(c.intermediate_size, c.hidden_size, bias)
 
     def forward(
-        self, x: Tensor, *, norm: RMSNorm | None = None, add: Tensor | None = None
+        self,
+        x: Tensor,
+        *,
+        norm: RMSNorm | None = None,
+        add: Tensor | None = None,
+        parts: bool = False,
     ) -> Tensor:
         """As `SelfAttention.forward`."""
         y = self.gate_up_proj(x, norm=norm, act="silu", gate=True)
-        return self.down_proj(y, add=add)
+        return self.down_proj(y, add=add, parts=parts)
 
     def few(self, x: Tensor) -> bool:
         """As `Linear.few`."""
-        return self.gate_up_proj.few(x)
+        return self.gate_up_proj.few(x, gate=True)
 
 
 class Layer(nn.Module):
@@ -90,12 +96,13 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, residual: Tensor | None, cos_sin: Tensor, batch: Batch):
         if batch.fused and self.mlp.few(x):
-            x = x if residual is None else x + residual
+            x = whole(x, residual)
             x = self.self_attn(x, cos_sin, batch, norm=self.input_layernorm, add=x)
             return self.mlp(x, norm=self.post_attention_layernorm, add=x), None
         x, residual = self.input_layernorm.add(x, residual)
-        x, residual = self.post_attention_layernorm.add(self.self_attn(x, cos_sin, batch), residual)
-        return self.mlp(x), residual
+        x = self.self_attn(x, cos_sin, batch, parts=True)
+        x, residual = self.post_attention_layernorm.add(x, residual)
+        return self.mlp(x, parts=True), residual
 
 
 class Decoder(nn.Module):
@@ -117,7 +124,9 @@ class Decoder(nn.Module):
         for layer, cos_sin in zip(self.layers, self.rotations(batch), strict=True):
             x, residual = layer(x, residual, cos_sin, batch)
         if batch.last is not None:
-            x, residual = x[batch.last], None if residual is None else residual[batch.last]
+            # x may come in parts, see `Linear.forward`
+            x = x.index_select(-2, batch.last)
+            residual = None if residual is None else residual[batch.last]
         return self.norm.add(x, residual)[0]
 
 

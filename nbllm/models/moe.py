@@ -44,9 +44,15 @@ class MoE(nn.Module):
         self.experts = Experts(Stacked(count, *gate_up), Stacked(count, *down))
 
     def forward(
-        self, x: Tensor, *, norm: RMSNorm | None = None, add: Tensor | None = None
+        self,
+        x: Tensor,
+        *,
+        norm: RMSNorm | None = None,
+        add: Tensor | None = None,
+        parts: bool = False,
     ) -> Tensor:
-        """Of x, or of norm(x); the output, or that and `add`."""
+        """Of x, or of norm(x); the output, or that and `add`. It never has parts to add up."""
+        del parts
         x = x if norm is None else norm(x)
         ids, weights = route(self.gate(x), self.k, self.normalised)
         y = self.experts(x, ids, weights)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .activations import ACTS
 from .batch import Batch
 from .config import ModelConfig
-from .layers import Embedding, LayerNorm, Linear, PagedAttention
+from .layers import Embedding, LayerNorm, Linear, NoNorm, PagedAttention, whole
 
 POSITION_OFFSET = 2
 """The first rows of the position table are not used."""
@@ -25,14 +25,22 @@ class SelfAttention(nn.Module):
         self.attend = PagedAttention(layer, c.head_dim)
 
     def forward(
-        self, x: Tensor, batch: Batch, *, norm: LayerNorm | None = None, add: Tensor | None = None
+        self,
+        x: Tensor,
+        batch: Batch,
+        *,
+        norm: LayerNorm | None = None,
+        add: Tensor | None = None,
+        parts: bool = False,
     ) -> Tensor:
         """Attention of x, or of norm(x); its output, or that and `add`: see `Linear.forward`."""
         qkv = self.qkv_proj(x, norm=norm)
         if batch.fused:
-            return self.out_proj(self.attend.fused(qkv, batch, self.num_heads), add=add)
-        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).unbind(1)  # [T, H, D]
-        return self.out_proj(self.attend(q, k, v, batch), add=add)
+            y = self.attend.fused(qkv, batch, self.num_heads)
+        else:
+            q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).unbind(1)  # [T, H, D]
+            y = self.attend(q, k, v, batch)
+        return self.out_proj(y, add=add, parts=parts)
 
 
 class Layer(nn.Module):
@@ -47,15 +55,29 @@ class Layer(nn.Module):
         self.final_layer_norm = LayerNorm(c.hidden_size)
         self.act = ACTS[c.raw.get("activation_function", "relu")]
 
-    def mlp(self, x: Tensor, *, norm: LayerNorm | None = None, add: Tensor) -> Tensor:
-        return self.fc2(self.fc1(x, norm=norm, act=self.act), add=add)
+    def mlp(
+        self,
+        x: Tensor,
+        *,
+        norm: LayerNorm | None = None,
+        add: Tensor | None = None,
+        parts: bool = False,
+    ) -> Tensor:
+        """As `SelfAttention.forward`."""
+        return self.fc2(self.fc1(x, norm=norm, act=self.act), add=add, parts=parts)
 
-    def forward(self, x: Tensor, batch: Batch) -> Tensor:
-        if self.norm_first:
+    def forward(self, x: Tensor, residual: Tensor | None, batch: Batch):
+        """x [T, N], or parts of it, and what to add -> the same of the next layer."""
+        if not self.norm_first:
+            x = self.self_attn_layer_norm(self.self_attn(x, batch, add=x))
+            return self.final_layer_norm(self.mlp(x, add=x)), None
+        if batch.fused and self.fc1.few(x):
+            x = whole(x, residual)
             x = self.self_attn(x, batch, norm=self.self_attn_layer_norm, add=x)
-            return self.mlp(x, norm=self.final_layer_norm, add=x)
-        x = self.self_attn_layer_norm(self.self_attn(x, batch, add=x))
-        return self.final_layer_norm(self.mlp(x, add=x))
+            return self.mlp(x, norm=self.final_layer_norm, add=x), None
+        x, residual = self.self_attn_layer_norm.add(x, residual)
+        x, residual = self.final_layer_norm.add(self.self_attn(x, batch, parts=True), residual)
+        return self.mlp(x, parts=True), residual
 
 
 class Decoder(nn.Module):
@@ -69,16 +91,19 @@ class Decoder(nn.Module):
         self.project_out = Linear(wide, narrow) if narrow != wide else nn.Identity()
         self.layers = nn.ModuleList(Layer(c, i) for i in range(c.num_layers))
         last = norm_first and not c.raw.get("_remove_final_layer_norm", False)
-        self.final_layer_norm = LayerNorm(wide) if last else nn.Identity()
+        self.final_layer_norm = LayerNorm(wide) if last else NoNorm()
 
     def forward(self, batch: Batch) -> Tensor:  # [R, narrow]
         x = self.project_in(self.embed_tokens(batch.ids))
         x = x + self.embed_positions(batch.positions + POSITION_OFFSET)
+        residual = None
         for layer in self.layers:
-            x = layer(x, batch)
+            x, residual = layer(x, residual, batch)
         if batch.last is not None:
-            x = x[batch.last]
-        return self.project_out(self.final_layer_norm(x))
+            # x may come in parts, see `Linear.forward`
+            x = x.index_select(-2, batch.last)
+            residual = None if residual is None else residual[batch.last]
+        return self.project_out(self.final_layer_norm.add(x, residual)[0])
 
 
 class OPTForCausalLM(nn.Module):

@@ -37,6 +37,18 @@ def test_weights_that_are_distances_from_one(dtype):
     check(add_rms_norm(x, residual, weight, 1e-6, offset=1.0)[0], want)
 
 
+@pytest.mark.parametrize("parts", [1, 2, 5])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_add_of_parts(parts, dtype):
+    x, residual, weight = randn(parts, 7, 100), randn(7, 100, dtype=dtype), randn(100, dtype=dtype)
+    outs = [poisoned(7, 100, dtype=dtype) for _ in range(2)]
+    want, total = add_rms_norm_ref(x, residual, weight, 1e-5)
+    check(total, (x.sum(0) + residual).to(dtype))
+    got, got_total = add_rms_norm(x, residual, weight, 1e-5, *outs)
+    check(got_total, total)
+    check(got, want)
+
+
 def test_in_place():
     x, residual, weight = randn(5, 100), randn(5, 100), randn(100)
     want, total = add_rms_norm_ref(x, residual, weight, 1e-5)

@@ -1,20 +1,24 @@
 import pytest
 import torch
-from kernel_cases import DEVICE, DTYPES, check, poisoned, randn
+from kernel_cases import DTYPES, check, poisoned, randn
 
 from nbllm.models.layers import LayerNorm, Linear, RMSNorm
+from nbllm_kernels.layer_norm import add_layer_norm
+from nbllm_kernels.rms_norm import add_rms_norm
 from nbllm_kernels.skinny_linear import (
     ACTS,
-    LARGE,
+    FEW,
     MOST,
     NORMED,
     Norm,
-    fits,
+    choose,
     skinny_linear,
     skinny_linear_ref,
+    takes_norm,
 )
-from nbllm_kernels.skinny_tiles import RowsTile, RowTile
+from nbllm_kernels.skinny_tiles import LIMITS, ONE_ROW, ROWS, BlockTile, RowsTile, RowTile, tile_for
 
+BLOCK = BlockTile(16, 16, 32, 2, 4)
 SIZES = [(1, 1), (63, 100), (37, 1000), (100, 63), (5, 2049), (300, 256)]
 
 
@@ -41,17 +45,53 @@ def case(rows, size_out, size, dtype, *, kind=None, gate=False, bias=False, add=
 def compare(of, options, **more):
     rows, size_out = len(of[0]), len(of[1]) // (1 + options["gate"])
     out = poisoned(rows, size_out, dtype=of[0].dtype)
-    got = skinny_linear(*of, **options, **more, out=out)
+    # whatever lies behind the rows of x must not be read
+    x = poisoned(rows + 40, of[0].shape[1], dtype=of[0].dtype)[:rows].copy_(of[0])
+    got = skinny_linear(x, *of[1:], **options, **more, out=out)
     assert got is out
     more.pop("tile", None)
     check(got, skinny_linear_ref(*of, **options, **more))
 
 
-@pytest.mark.parametrize("rows", [1, 2, 7, 16])
+@pytest.mark.parametrize("rows", [1, 2, 7, 16, 31])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_product(rows, size, dtype):
-    compare(*case(rows, *size, dtype))
+    tile = RowsTile(16, 1, 4) if rows > 16 else None
+    compare(*case(rows, *size, dtype), tile=tile)
+
+
+@pytest.mark.parametrize("rows", [1, 9, 33])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_product_of_blocks(rows, size, dtype):
+    compare(*case(rows, *size, dtype, bias=True, add=True), tile=BLOCK)
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_activation_of_blocks(act, gate, dtype):
+    compare(*case(20, 37, 100, dtype, gate=gate, bias=True, add=True), act=act, tile=BLOCK)
+    compare(*case(20, 37, 100, dtype, gate=gate), act=act, tile=BLOCK)
+
+
+@pytest.mark.parametrize("size", [(37, 1000), (63, 100), (16, 128)], ids=str)
+@pytest.mark.parametrize("splits", [2, 3, 8])
+@pytest.mark.parametrize("norm", [add_rms_norm, add_layer_norm])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_parts_are_added_up_by_a_norm(size, splits, norm, dtype):
+    of, _ = case(18, *size, dtype, bias=True)
+    parts = skinny_linear(*of, tile=BLOCK._replace(splits=splits))
+    assert parts.shape == (splits, 18, size[0])
+    assert parts.dtype is torch.float32
+    residual, weight = randn(18, size[0], dtype=dtype), randn(size[0], dtype=dtype)
+    around = (
+        (weight, randn(size[0], dtype=dtype), 1e-5) if norm is add_layer_norm else (weight, 1e-5)
+    )
+    want = skinny_linear_ref(of[0].float(), *(t.float() for t in of[1:]), add=residual.float())
+    check(norm(parts, residual, *around)[1], want.to(dtype))
+    check(norm(parts, residual, *around)[0], norm(want.to(dtype), None, *around)[0])
 
 
 @pytest.mark.parametrize("rows", [1, 3])
@@ -72,10 +112,33 @@ def test_activation(rows, act, gate, dtype):
 
 
 @pytest.mark.parametrize(
-    "tile", [RowTile(1, 1, 1), RowTile(4, 2, 4), RowTile(2, 8, 8), RowsTile(16, 16, 2)], ids=str
+    "tile",
+    [
+        *(RowTile(1, 1, 1), RowTile(4, 2, 4), RowTile(2, 8, 8)),
+        *(RowsTile(16, 1, 2), RowsTile(32, 4, 4), RowsTile(16, 8, 8)),
+    ],
+    ids=str,
 )
 def test_any_tile_gives_the_same(tile):
     compare(*case(1, 37, 1000, torch.float32, kind="layer", gate=True), act="silu", tile=tile)
+
+
+@pytest.mark.parametrize(
+    "tile", [BlockTile(32, 16, 64, 3, 4), BlockTile(64, 32, 16, 2, 8), BlockTile(16, 64, 32, 4, 4)]
+)
+def test_any_tile_of_blocks_gives_the_same(tile):
+    compare(*case(40, 37, 200, torch.float32, gate=True, add=True), act="silu", tile=tile)
+
+
+@pytest.mark.parametrize("shape", ONE_ROW, ids=str)
+def test_shapes_of_models_have_tiles_for_every_number_of_rows(shape):
+    tiles = [tile_for(limit, *shape) for limit in LIMITS]
+    assert any(tiles)
+    for tile, limit in zip(tiles, LIMITS, strict=True):
+        assert tile is None or isinstance(tile, BlockTile) or (limit <= FEW and tile.rows % 16 == 0)
+        assert not (shape[2] and getattr(tile, "splits", 1) > 1)
+    assert ROWS.get(shape, tuple(tiles)) == tuple(tiles)
+    assert isinstance(tile_for(1, *shape), RowTile)
 
 
 @pytest.mark.parametrize("size", [(63, 100), (100, 2100)], ids=str)
@@ -93,31 +156,70 @@ def test_sum_in_place():
     check(options["add"], want)
 
 
+WEIGHTS = [(4096, 1024), (1024, 3072), (3072, 768), (4096, 14336), (6144, 4096), (50272, 768)]
+
+
+def error(got, want):
+    return (got.float() - want.float()).norm() / want.float().norm()
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("rows", [1, 8])
+@pytest.mark.parametrize("rows", [1, 2, 8, 16, 32, 64, 100, 192, 256])
+@pytest.mark.parametrize("size", WEIGHTS, ids=str)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_sizes_of_models(rows, size, dtype):
+    (x, weight, bias), options = case(rows, *size, dtype, kind="rms", add=True)
+    norm, add = options["norm"], options["add"]
+    if (tile := choose(x, weight)) is None:
+        pytest.skip("a product of any size is faster")
+    want = skinny_linear_ref(x, weight, bias, **options)
+    if not takes_norm(x, tile):
+        x, options["norm"] = add_rms_norm(x, None, norm.weight, norm.eps)[0], None
+    if isinstance(tile, BlockTile) and tile.splits > 1:
+        got = add_rms_norm(skinny_linear(x, weight, bias), add, randn(size[0], dtype=dtype), 1e-5)[
+            1
+        ]
+    else:
+        got = skinny_linear(x, weight, bias, **options)
+    assert error(got, want) < 6e-3
+
+
+@pytest.mark.gpu
 @pytest.mark.parametrize(
-    "size",
-    [(4096, 1024), (1024, 3072), (3072, 768), (4096, 14336), (6144, 4096), (50272, 768)],
-    ids=str,
+    "tile", [BlockTile(64, 32, 64, 4, 4), BlockTile(128, 64, 64, 3, 8)], ids=str
 )
-def test_sizes_of_models(rows, size):
-    (x, weight, bias), options = case(rows, *size, torch.bfloat16, kind="rms", add=True)
-    got, want = (f(x, weight, bias, **options).float() for f in (skinny_linear, skinny_linear_ref))
-    assert (got - want).norm() < 3e-3 * want.norm()
+@pytest.mark.parametrize("rows", [32, 100])
+def test_tiles_of_blocks_of_the_tensor_cores(tile, rows):
+    (x, weight, _), _ = case(rows, 300, 1000, torch.bfloat16, gate=True)
+    got, want = (f(x, weight, act="silu", gate=True) for f in (skinny_linear, skinny_linear_ref))
+    assert error(got, want) < 6e-3
+    got = skinny_linear(x, weight, act="silu", gate=True, tile=tile)
+    assert error(got, want) < 6e-3
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("rows", [1, 5, 40])
 def test_launches_that_overlap_still_wait_for_each_other(rows):
     (x, *of), options = case(rows, 768, 768, torch.bfloat16, kind="layer", bias=True)
     (wide, *other), _ = case(rows, 768, 3072, torch.bfloat16)
+    norm, block = options.pop("norm"), BlockTile(64, 64, 64, 4, 4)
+    few = rows <= FEW
 
     def chain(between):
         y = x
         for _ in range(30):
-            y = skinny_linear(y, *of, **options)
+            if few:
+                y = skinny_linear(y, *of, norm=norm)
+            else:
+                y = add_layer_norm(y, None, norm.weight, norm.bias, norm.eps)[0]
+                y = skinny_linear(y, *of, tile=block)
             between()
-            y = skinny_linear(torch.cat((y, wide[:, 768:]), 1), *other, add=y)
+            both = torch.cat((y, wide[:, 768:]), 1)
+            if few:
+                y = skinny_linear(both, *other, add=y)
+            else:
+                parts = skinny_linear(both, *other, tile=block._replace(splits=8))
+                y = add_layer_norm(parts, y, norm.weight, norm.bias, norm.eps)[1]
             between()
         return y
 
@@ -149,25 +251,62 @@ def test_a_layer_of_few_rows_is_that_of_many(kind, gate, size):
         check(got, layer(x, norm=norm, act="silu", gate=gate, add=add))
 
 
-def test_many_rows_are_another_products():
+@pytest.mark.gpu
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("rows", [2, 12, 50, 200])
+def test_a_layer_of_some_rows_is_that_of_any_number(rows, gate):
+    layer, norm = (
+        filled(Linear(512, 1024, bias=True)).bfloat16(),
+        filled(RMSNorm(512, 1e-5)).bfloat16(),
+    )
+    x, residual = randn(rows, 512, dtype=torch.bfloat16), randn(rows, 1024, dtype=torch.bfloat16)
+    around, after = (
+        {"norm": norm, "act": "silu", "gate": gate},
+        filled(RMSNorm(1024, 1e-5)).bfloat16(),
+    )
+    with torch.inference_mode():
+        got, parts = layer(x, **around), layer(x, parts=True)
+        total = after.add(parts, residual)
+        layer.most = 0
+        assert error(got, layer(x, **around)) < 6e-3
+        for mine, other in zip(total, after.add(layer(x), residual), strict=True):
+            assert error(mine, other) < 6e-3
+
+
+def test_what_is_chosen():
     weight = randn(10, 64)
-    assert fits(randn(1, 64), weight)
-    assert not fits(randn(2, 64), weight)  # float32 has no tensor cores that would do
+    assert isinstance(choose(randn(1, 64), weight), RowTile)
+    assert choose(randn(2, 64), weight) is None  # float32 has no tensor cores that would do
     half = weight.half()
-    assert [fits(randn(n, 64).half(), half) for n in (0, 1, MOST, MOST + 1)] == [
-        *(False, True, True, False)
-    ]
-    assert not fits(randn(1, 64), weight, most=0)
-    assert not fits(randn(1, 64), half)
-    large = torch.empty(LARGE // 64 + 1, 64, dtype=torch.float16, device=DEVICE)
-    assert fits(large[:1], large)
-    assert not fits(large[:2], large)
+    found = [type(choose(randn(n, 64).half(), half)) for n in (0, 1, 2, MOST, MOST + 1)]
+    assert found == [type(None), RowTile, RowsTile, BlockTile, type(None)]
+    assert choose(randn(1, 64), weight, most=0) is None
+    assert choose(randn(5, 64).half(), half, most=4) is None
+    assert choose(randn(1, 64), half) is None
+    assert choose(randn(1, 64), randn(64, 10).t()) is None
+
+
+def test_norms_that_programs_make_for_themselves():
+    assert takes_norm(randn(2, NORMED), RowsTile(16, 1, 4))
+    assert not takes_norm(randn(1, NORMED + 1), RowTile(1, 1, 1))
+    assert not takes_norm(randn(2, 64), BLOCK)
+
+
+def test_no_rows():
+    assert skinny_linear(randn(0, 5), randn(4, 5)).shape == (0, 4)
 
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"x is \[1, 3\] and weight \[4, 5\]"):
         skinny_linear(randn(1, 3), randn(4, 5))
-    with pytest.raises(ValueError, match=r"x may have 16 rows"):
-        skinny_linear(randn(17, 5), randn(4, 5))
+    with pytest.raises(ValueError, match=r"at most 32 rows"):
+        skinny_linear(randn(33, 5), randn(4, 5), tile=RowsTile(16, 1, 4))
+    with pytest.raises(ValueError, match=r"at most 256 rows"):
+        skinny_linear(randn(257, 5), randn(4, 5))
     with pytest.raises(ValueError, match="weight must be contiguous"):
         skinny_linear(randn(1, 4), randn(4, 4).t())
+    norm = Norm(randn(5), None, 1e-5, center=False)
+    with pytest.raises(ValueError, match="leaves the norm to another launch"):
+        skinny_linear(randn(9, 5), randn(4, 5), norm=norm, tile=BLOCK)
+    with pytest.raises(ValueError, match="it can only have a bias"):
+        skinny_linear(randn(9, 5), randn(4, 5), act="relu", tile=BLOCK._replace(splits=2))
