@@ -7,6 +7,9 @@ tokens, which are all in the cache. One program takes a tile of queries of one h
 its two matrix products. Tiles come from a work list (work_list.py), longest first.
 """
 
+# in a kernel, types are Triton's business
+# pyright: reportOperatorIssue=false
+
 from __future__ import annotations
 
 import torch
@@ -86,7 +89,7 @@ def _attend(
 ):
     """The keys from start to stop, added to the sums; MASKED: not every query sees all of them."""
     n, d = tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D)
-    to_bits = 1.4426950408889634 * (1.0 if CAP else scale)
+    to_bits = 1.4426950408889634 if CAP else scale * 1.4426950408889634
     in_head = d < D
     for at in tl.range(start, stop, BLOCK_N, num_stages=STAGES):  # pyright: ignore
         if BLOCK_N <= PAGE:

@@ -26,7 +26,7 @@ from ._few_rows import few_rows_kernel
 from ._many_rows import many_rows_kernel
 from ._one_row import one_row_kernel
 from ._triton import overlap, require_contiguous, use_triton
-from .skinny_tiles import LANES, MOST, BlockTile, RowsTile, RowTile, Tile, tile_for
+from .skinny_tiles import LANES, LARGE, MOST, BlockTile, RowsTile, RowTile, Tile, tile_for
 
 __all__ = ["ACTS", "MOST", "Norm", "choose", "skinny_linear", "skinny_linear_ref", "takes_norm"]
 
@@ -35,7 +35,8 @@ NORMED = 2048
 FEW = 32
 """Rows of x up to which a `RowsTile` is for."""
 AHEAD = {RowsTile: 2048, BlockTile: 1024}
-"""Columns of W, behind what is in registers, that a program fetches before it waits for x."""
+"""Columns of W, behind what is in registers, that a program fetches before it waits for x: of a
+weight of up to `LARGE` elements. A larger one keeps the memory busy anyway."""
 
 
 class Norm(NamedTuple):
@@ -155,6 +156,10 @@ def skinny_linear(
     return y
 
 
+def _reads_ahead(weight: Tensor, options: dict[str, Any]) -> bool:
+    return options["PDL"] and weight.shape[1] % 8 == 0 and weight.numel() <= LARGE
+
+
 def _checked(x: Tensor, weight: Tensor, tile: Tile | None) -> Tile:
     """The tile; raises ValueError if it is for fewer rows, or the matrices do not fit."""
     count, size = x.shape
@@ -198,7 +203,7 @@ def _few(
         CHUNKS=chunks,
         WARPS=tile.warps,
         BLOCK_M=8 if len(x) <= 8 else 16 if len(x) <= 16 else FEW,
-        AHEAD=max(0, behind) if options["PDL"] and K % 8 == 0 else 0,
+        AHEAD=max(0, behind) if _reads_ahead(tensors[1], options) else 0,
         num_warps=tile.warps,
         **options,
     )
@@ -231,7 +236,7 @@ def _many(
         SPLITS=tile.splits,
         STAGES=tile.stages,
         EVEN=K % (tile.depth * tile.splits) == 0,
-        AHEAD=AHEAD[BlockTile] if options["PDL"] and K % 8 == 0 else 0,
+        AHEAD=AHEAD[BlockTile] if _reads_ahead(weight, options) else 0,
         WARPS=tile.warps,
         num_warps=tile.warps,
         **options,

@@ -10,6 +10,8 @@ LANES = 4
 """Rows of W that a warp reads beside each other for one row of x, 128 bytes of each."""
 MOST = 256
 """Rows of x up to which there are tiles."""
+LARGE, MEDIUM = 20 << 20, 8 << 20
+"""Elements of a weight up to which they are faster than products of any size: of up to 8 rows, of more."""
 
 
 class RowTile(NamedTuple):
@@ -65,7 +67,62 @@ ONE_ROW = {
 
 LIMITS = (8, 16, 32, 64, 128, 192, MOST)
 """Rows of x up to which a tile of `ROWS` is for."""
-ROWS: dict[tuple[int, int, bool], tuple[RowsTile | BlockTile | None, ...]] = {}
+
+
+def _blocks(*tiles: tuple[int, ...] | None) -> tuple[BlockTile | None, ...]:
+    return tuple(None if tile is None else BlockTile(*tile) for tile in tiles)
+
+
+_OF_BOTH = _blocks(
+    *((64, 16, 128, 4, 4, 4), (64, 32, 256, 3, 4, 4), (64, 32, 128, 4, 4, 4)),
+    *((64, 64, 64, 5, 4, 4), (64, 64, 128, 4, 4, 2), (64, 64, 128, 4, 4, 2)),
+)
+_NONE = (None,) * 6
+ROWS: dict[tuple[int, int, bool], tuple[RowsTile | BlockTile | None, ...]] = {
+    (4096, 1024, False): (
+        RowsTile(16, 4, 4),
+        *_blocks((64, 16, 256, 3, 4), (64, 32, 256, 3, 4), (64, 32, 256, 3, 4)),
+        *_blocks((64, 64, 128, 4, 4), (64, 64, 128, 4, 4), None),
+    ),
+    (1024, 2048, False): (RowsTile(16, 8, 8), *_OF_BOTH),
+    (3072, 1024, True): (
+        RowsTile(16, 4, 4),
+        *_blocks((64, 16, 256, 3, 4), (64, 32, 256, 3, 4), (64, 64, 128, 4, 4)),
+        *_blocks((64, 64, 64, 5, 4), (64, 128, 64, 4, 4), (64, 128, 64, 4, 4)),
+    ),
+    (1024, 3072, False): (RowsTile(16, 8, 8), *_OF_BOTH),
+    (151936, 1024, False): (RowsTile(16, 8, 4), *_NONE),
+    (2304, 768, False): (
+        RowsTile(16, 8, 4),
+        *_blocks((64, 16, 256, 3, 4), (64, 32, 256, 3, 4), (64, 32, 256, 3, 4)),
+        *_blocks((64, 64, 128, 4, 4), (64, 64, 64, 5, 4), (64, 64, 64, 5, 4)),
+    ),
+    (768, 768, False): (
+        RowsTile(16, 8, 4),
+        *_blocks((64, 16, 64, 6, 4, 4), (64, 32, 64, 6, 4, 4), (64, 32, 64, 6, 4, 4)),
+        *_blocks((64, 64, 64, 5, 4, 2), (64, 64, 64, 5, 4, 2), (64, 64, 64, 5, 4, 2)),
+    ),
+    (3072, 768, False): (
+        RowsTile(16, 8, 4),
+        *_blocks((64, 16, 256, 3, 4), (64, 32, 256, 3, 4), (64, 32, 256, 3, 4)),
+        *_blocks((64, 64, 128, 4, 4), (64, 64, 64, 5, 4), (64, 64, 64, 5, 4)),
+    ),
+    (768, 3072, False): (
+        RowsTile(16, 8, 8),
+        *_blocks((64, 16, 256, 3, 4, 4), (64, 32, 128, 4, 4, 4), (64, 32, 256, 3, 4, 4)),
+        *_blocks((64, 64, 128, 4, 4, 4), (64, 128, 128, 3, 4, 4), (64, 128, 128, 3, 4, 4)),
+    ),
+    (50272, 768, False): (RowsTile(16, 8, 4), *_NONE),
+    (4096, 4096, False): (RowsTile(16, 8, 8), *_NONE),
+    (14336, 4096, True): (
+        None,
+        *_blocks(None, None, (64, 64, 64, 5, 4), (128, 128, 64, 3, 4), None, None),
+    ),
+    (4096, 14336, False): (
+        RowsTile(16, 4, 8),
+        *_blocks(None, None, (64, 64, 128, 4, 4, 2), None, None, None),
+    ),
+}
 """As `ONE_ROW`, a tile for each of `LIMITS`; None: a product of any size is faster."""
 
 
@@ -78,9 +135,9 @@ def tile_for(count: int, N: int, K: int, gate: bool) -> Tile | None:
     if (found := ROWS.get((N, K, gate))) is not None:
         return next(t for t, limit in zip(found, LIMITS, strict=True) if count <= limit)
     size = N * K * (2 if gate else 1)
-    if count <= 8 or (count <= 16 and size <= 8 << 20):
-        return rows_tile(N, K, gate)
-    return block_tile(count, N, K, gate) if size <= 64 << 20 else None
+    if count <= 8:
+        return rows_tile(N, K, gate) if size <= LARGE else None
+    return block_tile(count, N, K, gate) if size <= MEDIUM else None
 
 
 def _one_row(N: int, K: int, gate: bool) -> RowTile:
@@ -94,15 +151,17 @@ def _one_row(N: int, K: int, gate: bool) -> RowTile:
 
 def rows_tile(N: int, K: int, gate: bool) -> RowsTile:
     """For up to 16 rows: what a warp reads first is all it reads, where registers have room for it."""
-    del N
-    chunks = max(1, min(4 if gate else 8, next_power_of_2(K) // (8 * 32)))
-    return RowsTile(16, chunks if K <= 2048 else 4, 8)
+    warps = 4 if K <= 1024 else 8
+    most = 4 if gate or N >= 4096 else 8
+    return RowsTile(16, max(1, min(most, next_power_of_2(K) // (32 * warps))), warps)
 
 
 def block_tile(count: int, N: int, K: int, gate: bool) -> BlockTile:
     """For up to `MOST` rows: enough programs for a GPU, by splits of K where W has few rows."""
-    block = max(16, min(128, next_power_of_2(count)))
+    block, depth, stages = (16, 256, 3) if count <= 16 else (32, 256, 3)
+    if count > 64:
+        block, depth, stages = 64, 128, 4
     tiles, splits = -(-N // (32 if gate else 64)) * -(-count // block), 1
-    while not gate and tiles * splits < 96 and K // (2 * splits) >= 256 and splits < 8:
+    while not gate and tiles * splits < 64 and K // (2 * splits) >= 256 and splits < 4:
         splits *= 2
-    return BlockTile(64, block, 128 if block <= 32 else 64, 4, 4, splits)
+    return BlockTile(64, block, depth, stages, 4, splits)

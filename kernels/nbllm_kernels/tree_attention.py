@@ -217,7 +217,7 @@ def _tree_kernel(
     in_q = (query < W * GROUP)[:, None] & in_head[None, :]
     layer_ptr = kv_ptr + layer.to(tl.int64) * layer_stride + head * (PAGE * D)
     k_at, v_at = n[None, :] * D + d[:, None], kv_stride + n[:, None] * D + d[None, :]
-    here = start + n < prompt
+    here = start + n < tl.minimum(prompt, stop)
     page = tl.load(table + start // PAGE, start < filled, other=0).to(tl.int64)
     block_ptr = layer_ptr + page * page_stride + (start % PAGE) * D
     k = tl.load(block_ptr + k_at, here[None, :] & in_head[:, None], other=0.0)

@@ -57,7 +57,7 @@ def compare(of, options, **more):
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_product(rows, size, dtype):
-    tile = RowsTile(16, 1, 4) if rows > 16 else None
+    tile = RowsTile(16, 1, 4) if rows > 8 else None
     compare(*case(rows, *size, dtype), tile=tile)
 
 
@@ -133,7 +133,6 @@ def test_any_tile_of_blocks_gives_the_same(tile):
 @pytest.mark.parametrize("shape", ONE_ROW, ids=str)
 def test_shapes_of_models_have_tiles_for_every_number_of_rows(shape):
     tiles = [tile_for(limit, *shape) for limit in LIMITS]
-    assert any(tiles)
     for tile, limit in zip(tiles, LIMITS, strict=True):
         assert tile is None or isinstance(tile, BlockTile) or (limit <= FEW and tile.rows % 16 == 0)
         assert not (shape[2] and getattr(tile, "splits", 1) > 1)
