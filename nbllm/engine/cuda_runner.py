@@ -50,8 +50,11 @@ MOST_AHEAD = DEEP + BURSTS[0][1]
 ALIGNED = 16
 """Elements at whose multiples arrays begin in an upload."""
 
-TOKENS, CHUNKS = (16, 32, 64, 128, 192, 256, 384, 512), (1, 8)
+TOKENS, CHUNKS = (16, 32, 64, 128, 192, 256, 384, 512, 1024, 2048), (1, 8, 16)
 """Sizes of captured steps of short prompts: tokens in all, and prompts."""
+AT_ONCE = 512
+"""Tokens up to which such a step is captured when it first comes; a larger one when it comes again,
+since a capture takes longer than it saves once."""
 FIRST = 128
 """Tokens of the step of prompts that is there from the start."""
 
@@ -98,6 +101,7 @@ class CudaRunner(Runner):
         self._hidden: Tensor | None = None  # [most, N]
         self._drawn = self._idle.clone()  # the rows of these
         self._seats: dict[BeamShape, Seat] = {}
+        self._met: set[_Short] = set()  # sizes that came before
         self._launched: deque[Column] = deque()
         self._begun: Begun | None = None
         self._latest: tuple[object, Needs] = None, Needs()  # those of rows that are known
@@ -450,6 +454,9 @@ class CudaRunner(Runner):
         None where there is none: what draws specially has no searches beside it.
         """
         short, searches = _Short.of(plan), len(plan.chunks) - len(index)
+        if short.tokens > AT_ONCE and short not in self._met:
+            self._met.add(short)
+            return None
         rows = np.array([r.row for r, _, _ in plan.chunks], np.int64)
         self._follow(rows)
         needs, size = self.draws.needs(rows), short.chunks
@@ -560,7 +567,7 @@ class _Short:
     tokens: int
     chunks: int
 
-    PART: ClassVar[int] = 16
+    PART: ClassVar[int] = 32
     SIZE: ClassVar[int] = 3 * max(TOKENS) + 4 * PART
 
     @classmethod

@@ -77,6 +77,20 @@ def test_steps_run_ahead(llama, open_llm):
         assert not any(ahead)
 
 
+def test_many_short_prompts_are_captured_when_they_come_again(on_cpu, llama, open_llm):
+    plain = SamplingParams(temperature=0, max_tokens=3, ignore_eos=True)
+    sets = [[[i + 1, *range(3, 60 + i)] for i in range(n)] for n in (9, 16, 12)]
+    with open_llm(llama[0]) as llm:
+        graphs = llm.engine.runner.graphs
+        for i, many in enumerate((sets[0], sets[1], sets[2], sets[1])):
+            llm.reset_prefix_cache()
+            found = llm.generate(many, plain, use_tqdm=False)
+            assert tokens(found) == tokens(on_cpu.generate(many, plain, use_tqdm=False))
+            # 9 prompts of 582 tokens, 12 of 750 and 16 of 1,032: two sizes
+            sizes = {key[1:3] for key in graphs._made if key[0] == "prompts" and key[1] > 512}
+            assert sizes == [set(), set(), {(1024, 16)}, {(1024, 16), (2048, 16)}][i]
+
+
 def test_rows_grow_long_after_their_step_was_captured(tmp_path, where, open_llm):
     """Nothing about a length may be part of a captured step."""
     folder = tmp_path / "long"
