@@ -33,7 +33,7 @@ from ._triton import (
 from .qkv_rope import check_cache
 from .work_list import WorkList, decode_work
 
-PROGRAMS = 24
+PROGRAMS = 16
 """Programs for each multiprocessor: enough that the last ones to end are a small part."""
 FEW, FEW_PROGRAMS = 8, 4
 """Up to so many rows a step waits for one launch after the other rather than for memory: then there

@@ -218,10 +218,10 @@ def _tree_kernel(
     layer_ptr = kv_ptr + layer.to(tl.int64) * layer_stride + head * (PAGE * D)
     k_at, v_at = n[None, :] * D + d[:, None], kv_stride + n[:, None] * D + d[None, :]
     here = start + n < tl.minimum(prompt, stop)
-    page = tl.load(table + start // PAGE, start < filled, other=0).to(tl.int64)
-    block_ptr = layer_ptr + page * page_stride + (start % PAGE) * D
-    k = tl.load(block_ptr + k_at, here[None, :] & in_head[:, None], other=0.0)
-    v = tl.load(block_ptr + v_at, here[:, None] & in_head[None, :], other=0.0)
+    first_page = tl.load(table + start // PAGE, start < filled, other=0).to(tl.int64)
+    first_ptr = layer_ptr + first_page * page_stride
+    k = tl.load(first_ptr + k_at, here[None, :] & in_head[:, None], other=0.0)
+    v = tl.load(first_ptr + v_at, here[:, None] & in_head[None, :], other=0.0)
     await_inputs(PDL)
     q = tl.load(q_ptr + q_at[:, None] + d[None, :], in_q, other=0.0)
     # finite, so that a block without a visible key does not make -inf - -inf

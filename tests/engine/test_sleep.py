@@ -166,9 +166,7 @@ def test_a_step_without_memory_is_tried_with_less(tmp_path, reference):
 def test_a_step_that_nothing_helps_is_one_error(llama, reference):
     with LLM(llama[0]) as llm:
         tried = fail_beyond(llm, 100)
-        with pytest.raises(
-            OutOfMemoryError, match=r"a step needs 1.25 GiB more; .*the cache"
-        ) as e:
+        with pytest.raises(OutOfMemoryError, match=r"a step needs 1.25 GiB more; .*the cache") as e:
             llm.generate([[1] * 200], GREEDY, use_tqdm=False)
         assert "max_num_batched_tokens" in str(e.value)
         assert tried == [200, 200]
