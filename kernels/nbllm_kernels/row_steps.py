@@ -137,9 +137,9 @@ def step_inputs(state: RowState, rows: Tensor, page_size: int) -> StepInputs:
     return StepInputs(ids=outs[0], positions=outs[1], slots=outs[2], kv_lens=outs[3])
 
 
-def advance_ref(state: RowState, rows: Tensor, tokens: Tensor) -> Tensor:
+def advance_ref(state: RowState, rows: Tensor, tokens: Tensor, out: Tensor | None = None) -> Tensor:
     """As `advance`."""
-    out = torch.full_like(tokens, -1)
+    out = torch.full_like(tokens, -1) if out is None else out.fill_(-1)
     row = rows.clamp(min=0).long()
     active = (rows >= 0) & (state.done[row] == 0)
     row, token = row[active], tokens[active]
@@ -152,7 +152,7 @@ def advance_ref(state: RowState, rows: Tensor, tokens: Tensor) -> Tensor:
     state.last[row], state.length[row] = token, length + 1
     ended = (length + 1 >= state.limit[row]) | (state.stop_ids[:, row] == token).any(0)
     state.done[row] = ended.int()
-    out[active] = token
+    out[active] = token.to(out.dtype)
     return out
 
 
@@ -198,20 +198,21 @@ def _advance_kernel(
     tl.store(last_ptr + row, token, active)
     tl.store(length_ptr + row, length + 1, active)
     tl.store(done_ptr + row, tl.where(ended, 1, stopped), active)
-    tl.store(out_ptr + b, token, b < B)
+    tl.store(out_ptr + b, token.to(out_ptr.dtype.element_ty), b < B)
 
 
-def advance(state: RowState, rows: Tensor, tokens: Tensor) -> Tensor:
+def advance(state: RowState, rows: Tensor, tokens: Tensor, out: Tensor | None = None) -> Tensor:
     """Append one token to each of `rows` [B]; done ones, and padding -1, get none.
 
     Writes last, length, done, history and counts, and returns what was appended, -1 for nothing:
-    [B] int64. A row is done at its limit and after one of its stop ids, which is appended too.
+    [B], in `out`, of any type of integers, if given. A row is done at its limit and after one of its
+    stop ids, which is appended too.
     """
     if not use_triton(rows):
-        return advance_ref(state, rows, tokens)
+        return advance_ref(state, rows, tokens, out)
     fields = {name: getattr(state, name) for name in state.__slots__}
-    require_contiguous("advance", rows=rows, tokens=tokens, **fields)
-    out = torch.empty_like(tokens)
+    out = torch.empty_like(tokens) if out is None else out
+    require_contiguous("advance", rows=rows, tokens=tokens, out=out, **fields)
     stops, max_rows = state.stop_ids.shape
     if len(rows):
         _advance_kernel[(-(-len(rows) // BLOCK),)](

@@ -834,19 +834,23 @@ def sample(
     raw: Tensor | None = None,
     filters: bool = True,
     ordered: bool = False,
+    logprobs: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Tokens [R], int64, and their log-probabilities [R], float32, under the raw logits.
 
     logits [R, V] after penalties and masks; raw [R, V] before them, None: the same. rows [R]: the
     row of each in the arrays of parameters. temperature 0 is greedy; top_k 0, top_p 1 and min_p 0
     are off. filters False promises that they all are, which saves eight launches. ordered: sum
-    probabilities in the same order every time, which takes longer with filters.
+    probabilities in the same order every time, which takes longer with filters. logprobs: where
+    those are put.
     """
     if not use_triton(logits):
-        return sample_ref(logits, rows, temperature, top_k, top_p, min_p, seeds, positions, raw)
+        of = rows, temperature, top_k, top_p, min_p, seeds, positions, raw
+        tokens, found = sample_ref(logits, *of)
+        return tokens, found if logprobs is None else logprobs.copy_(found)
     require_contiguous("sample", logits=logits, raw=raw, rows=rows, temperature=temperature)
     require_contiguous("sample", top_k=top_k, top_p=top_p, min_p=min_p, seeds=seeds)
-    require_contiguous("sample", positions=positions)
+    require_contiguous("sample", positions=positions, logprobs=logprobs)
     count, size = logits.shape
     stretches = -(-size // STRETCH)
     block_s = next_power_of_2(stretches)
@@ -854,7 +858,8 @@ def sample(
     def memory(*shape: int, dtype: torch.dtype) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=logits.device)
 
-    tokens, logprobs = memory(count, dtype=torch.int64), memory(count, dtype=torch.float32)
+    tokens = memory(count, dtype=torch.int64)
+    logprobs = memory(count, dtype=torch.float32) if logprobs is None else logprobs
     if not count:
         return tokens, logprobs
     parameters = (rows, temperature, top_k, top_p, min_p)

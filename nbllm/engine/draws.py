@@ -121,10 +121,10 @@ class Draws:
         x = self._processed(logits, index, needs)
         of = v["temperature"], v["top_k"], v["top_p"], v["min_p"], v["seed"], v["length"]
         raw = None if x is logits else logits
-        how = {"filters": needs.filters, "ordered": self.ordered}
-        tokens, logprobs = sample(x, index, *of, raw=raw, **how)
         words = self._out[: needs.words * len(index)]
         out = words.view(needs.words, -1)
+        how = {"filters": needs.filters, "ordered": self.ordered}
+        tokens, _ = sample(x, index, *of, raw=raw, logprobs=out[1].view(torch.float32), **how)
         if k := needs.tops:
             values, ids, rank = top_logprobs(logits, k, tokens)
             out[2].copy_(rank)
@@ -133,8 +133,7 @@ class Draws:
         if needs.phrases:
             older = self._recent[index, 1:]
             self._recent[index] = torch.cat((older, tokens[:, None].int()), 1)
-        out[0].copy_(advance(state, index, tokens))
-        out[1].copy_(logprobs.view(torch.int32))
+        advance(state, index, tokens, out[0])
         hand_over(words, self.ring.memory, self.ring.turn, index, self.on_device.idle)
 
     def _state(self, needs: Needs) -> RowState:

@@ -90,7 +90,9 @@ def test_advance(order, without):
     whole, rows = state(), ints(order, torch.int32)
     mine, other = copy(whole, without), copy(whole, without)
     tokens = torch.randint(0, 20, (len(order),), device=DEVICE)
-    assert advance(mine, rows, tokens).tolist() == advance_ref(other, rows, tokens).tolist()
+    appended = torch.full((len(order),), 77, dtype=torch.int32, device=DEVICE)
+    assert advance(mine, rows, tokens, appended) is appended
+    assert appended.tolist() == advance_ref(other, rows, tokens).tolist()
     for name, value in asdict(other).items():
         if value is not None:
             assert getattr(mine, name).tolist() == value.tolist(), name

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from kernel_cases import DEVICE, ints, randn
+from kernel_cases import DEVICE, ints, poisoned, randn
 
 from nbllm.engine.sampler import choose
 from nbllm_kernels.sample import CANDIDATES, sample, sample_ref
@@ -44,7 +44,9 @@ def parameters(chosen, draws):
 
 def same(logits, arrays, **options):
     rows = torch.arange(len(logits), device=DEVICE)
-    got, logprobs = sample(logits, rows, *arrays, **options)
+    out = poisoned(len(logits))
+    got, logprobs = sample(logits, rows, *arrays, logprobs=out, **options)
+    assert logprobs is out
     for name in ("filters", "ordered"):
         options.pop(name, None)
     want, want_logprobs = sample_ref(logits, rows, *arrays, **options)
