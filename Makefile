@@ -1,6 +1,7 @@
 # Every target does all its own set-up: Python 3.11+, make and the package registries are enough.
 #   make demo    run the quick-start notebook and print what it made
 #   make lab     open it in JupyterLab
+#   make notebooks   execute all tutorials and save what they show
 #   make test    the tests        make check   format, lint, types, tests, slow tests
 
 PYTHON ?= python3
@@ -10,13 +11,16 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 PYTEST := $(BIN)/python -m pytest
 EXTENSION := $(wildcard labextension/src/*.ts labextension/src/view/*.ts labextension/style/*.css labextension/package.json labextension/yarn.lock)
 
-.PHONY: demo lab test check format clean
+.PHONY: demo lab notebooks test check format clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/python notebooks/demo.py
 
 lab: $(VENV)/.demo
 	$(BIN)/jupyter lab notebooks/01_quick_start.ipynb
+
+notebooks: $(VENV)/.demo
+	@$(BIN)/python notebooks/execute.py
 
 test: $(VENV)/.test
 	$(PYTEST) -m "not slow and not gpu"
