@@ -2,6 +2,7 @@
 #   make demo    run the quick-start notebook and print what it made
 #   make lab     open it in JupyterLab
 #   make notebooks   execute all tutorials and save what they show
+#   make docs    build the documentation site
 #   make test    the tests        make check   format, lint, types, tests, slow tests
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 PYTEST := $(BIN)/python -m pytest
 EXTENSION := $(wildcard labextension/src/*.ts labextension/src/view/*.ts labextension/style/*.css labextension/package.json labextension/yarn.lock)
 
-.PHONY: demo lab notebooks test check format clean
+.PHONY: demo lab notebooks docs test check format clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/python notebooks/demo.py
@@ -21,6 +22,10 @@ lab: $(VENV)/.demo
 
 notebooks: $(VENV)/.demo
 	@$(BIN)/python notebooks/execute.py
+
+docs: $(VENV)/.docs
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --nitpicky -c docs . docs/_build
+	@echo "docs/_build/index.html"
 
 test: $(VENV)/.test
 	$(PYTEST) -m "not slow and not gpu"
@@ -55,9 +60,13 @@ $(VENV)/.test: $(VENV)/.demo
 	  || echo "chromium is missing and cannot be installed here: the browser tests are skipped"
 	@touch $@
 
-$(VENV)/.check: $(VENV)/.test
+$(VENV)/.docs: $(VENV)/.demo
+	$(PIP) --group docs
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.test $(VENV)/.docs
 	$(PIP) --group check
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist nbllm/labextension labextension/lib labextension/node_modules labextension/.yarn
+	rm -rf $(VENV) build dist docs/_build nbllm/labextension labextension/lib labextension/node_modules labextension/.yarn
