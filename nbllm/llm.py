@@ -68,8 +68,9 @@ class LLM:
     kv_cache_memory_bytes, gpu_memory_utilization: bounds of the KV cache. On a GPU it begins small and
         grows when sequences need it, by default as long as 1 − gpu_memory_utilization of the card
         stays free, whoever uses the rest; with kv_cache_memory_bytes up to that instead. On a CPU,
-        and where the driver cannot map memory, it has a fixed size: kv_cache_memory_bytes, else 1 GiB;
-        while it decodes, a CPU may take half as much again for copies of the rows.
+        and where the driver cannot map memory, it has a fixed size: kv_cache_memory_bytes, else 1 GiB,
+        on a CPU an eighth of the memory of the machine or the container where that is less; while it
+        decodes, a CPU may take half as much again for copies of the rows.
     enable_prefix_caching: keep the pages of finished requests for prompts that begin the same.
     seed: makes the seeds that requests without one draw, and dummy weights, repeatable.
     load_format: "auto" (safetensors) or "dummy" (random weights).
