@@ -2,7 +2,7 @@
 #   make demo    run the quick-start notebook and print what it made
 #   make lab     open it in JupyterLab
 #   make notebooks   execute all tutorials and save what they show
-#   make docs    build the documentation site
+#   make docs    build the documentation site        make screenshots   take the README's pictures
 #   make test    the tests        make check   format, lint, types, tests, slow tests
 
 PYTHON ?= python3
@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 PYTEST := $(BIN)/python -m pytest
 EXTENSION := $(wildcard labextension/src/*.ts labextension/src/view/*.ts labextension/style/*.css labextension/package.json labextension/yarn.lock)
 
-.PHONY: demo lab notebooks docs test check format clean
+.PHONY: demo lab notebooks docs screenshots test check format clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/python notebooks/demo.py
@@ -26,6 +26,9 @@ notebooks: $(VENV)/.demo
 docs: $(VENV)/.docs
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --nitpicky -c docs . docs/_build
 	@echo "docs/_build/index.html"
+
+screenshots: $(VENV)/.test
+	@$(BIN)/python docs/screenshots.py
 
 test: $(VENV)/.test
 	$(PYTEST) -m "not slow and not gpu"
