@@ -18,7 +18,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/python notebooks/demo.py
 
 lab: $(VENV)/.demo
-	$(BIN)/jupyter lab notebooks/01_quick_start.ipynb
+	$(BIN)/jupyter lab $$(test "$$(id -u)" != 0 || echo --allow-root) notebooks/01_quick_start.ipynb
 
 notebooks: $(VENV)/.demo
 	@$(BIN)/python notebooks/execute.py

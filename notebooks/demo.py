@@ -14,10 +14,11 @@ def main() -> None:
 
 
 def show(cell: dict) -> None:
-    """A cell's source behind a prompt, then its outputs."""
+    """A cell's source behind a prompt, then its outputs; progress bars are nothing for a log."""
     print("\n".join(f">>> {line}" for line in cell["source"].splitlines()))
     for output in cell["outputs"]:
-        if text := text_of(output).rstrip("\n"):
+        text = text_of(output).rstrip("\n")
+        if text and output.get("name") != "stderr":
             print(text, "\n")
 
 

@@ -3,6 +3,7 @@
 Blocks of `python` are run; those of `py` need a download or a choice. Targets of make exist.
 """
 
+import csv
 import re
 import subprocess
 import sys
@@ -85,3 +86,14 @@ def test_pictures_are_small():
         assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
         assert path.stat().st_size < IMAGE_BYTES
         assert f"images/{path.name}" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_figures_come_from_a_committed_result():
+    """Those of the tutorial about GPUs: all of the commit that it names."""
+    text = (ROOT / "notebooks/10_on_a_gpu.ipynb").read_text("utf-8")
+    [commit] = re.findall(r"\(commit (\w+)\)", text)
+    with (ROOT / "tests/bench/results.csv").open(encoding="utf-8") as file:
+        measured = {float(r["figure"]) for r in csv.DictReader(file) if r["commit"] == commit}
+    told = [float(n.replace(",", "")) for n in re.findall(r"([\d.,]+) (?:tokens/s|ms) \|", text)]
+    assert len(told) == 9
+    assert set(told) <= measured
