@@ -1,7 +1,8 @@
 """nbllm's docstrings as reStructuredText.
 
 They are prose in which `name: what it is` begins the description of a parameter or a field, at the
-beginning of a line or after a sentence, and in which `backticks` are code:
+beginning of a line or after a sentence, in which `backticks` are code, and in which a line that ends
+before it is full ends a paragraph:
 
     prompts: a string, or a list. params: one for all        (prompts)
     of them, or one each.                               →        a string, or a list.
@@ -15,21 +16,24 @@ import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import nbllm
+from nbllm import errors
 
 ENTRY = re.compile(r"(?:^|\n|(?<=[.;]) )(\w+(?:, \w+)*): ")
+FULL = 84
+"""Characters of a line of the shortest kind: that of a method's docstring."""
 CODE = re.compile(r"(`[^`]+`)")
 
 
 def converted(lines: list[str], known: set[str]) -> list[str]:
     """The lines of a docstring as reStructuredText. known: names that an entry may begin with."""
-    paragraphs = [
+    groups = [
         list(group) for blank, group in groupby(lines, lambda line: not line.strip()) if not blank
     ]
-    parts = [_paragraph(paragraph, known) for paragraph in paragraphs]
+    parts = [_paragraph(part, known) for group in groups for part in _parts(group)]
     return [line for part in parts for line in (*part, "")]
 
 
@@ -46,8 +50,23 @@ def names_of(obj: Any) -> set[str]:
     return found
 
 
+def _parts(lines: list[str]) -> Iterator[list[str]]:
+    """Paragraphs, which end with a sentence at the end of a line that has room for the next word."""
+    begin = 0
+    for i, (line, after) in enumerate(pairwise(lines), 1):
+        room = len(line) + 1 + len(after.split()[0]) <= FULL
+        if line.endswith(".") and room and not _is_example(lines):
+            yield lines[begin:i]
+            begin = i
+    yield lines[begin:]
+
+
+def _is_example(lines: list[str]) -> bool:
+    return lines[0].lstrip().startswith(">>>")
+
+
 def _paragraph(lines: list[str], known: set[str]) -> list[str]:
-    if lines[0].lstrip().startswith(">>>"):
+    if _is_example(lines):
         return lines
     text = "\n".join(line.strip() for line in lines)
     starts = [match for match in ENTRY.finditer(text) if set(match[1].split(", ")) <= known]
@@ -86,7 +105,12 @@ def _escaped(text: str) -> str:
     return re.sub(r"([*|\\]|\b_|_\b)", r"\\\1", text)
 
 
-PUBLIC = {name: f"nbllm.{name}" for name in nbllm.__all__ if name != "last"}
+PUBLIC = {
+    **{name: f"nbllm.errors.{name}" for name in vars(errors) if name.endswith("Error")},
+    "GenerationInterrupted": "nbllm.errors.GenerationInterrupted",
+    **{name: f"nbllm.{name}" for name in nbllm.__all__ if name != "last"},
+}
+"""What docstrings link to → its address in the reference."""
 
 
 def _process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
