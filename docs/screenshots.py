@@ -1,12 +1,13 @@
 """Takes the pictures of README.md in JupyterLab: `make screenshots`.
 
-    python docs/screenshots.py [NAME …]      all of them, unless told which
+    python docs/screenshots.py [--out FOLDER] [NAME …]      all of them, unless told which
 
 Each is a notebook of its own that runs in a real kernel and is drawn by a real browser.
 """
 
 import sys
 import tempfile
+from argparse import ArgumentParser
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -42,8 +43,8 @@ EDGE = 8
 SIZE = {"width": 860, "height": 1200}
 
 
-def take(page, folder: Path, name: str) -> Path:
-    """Run the notebook called `name` and save what it shows."""
+def take(page, folder: Path, name: str, path: Path) -> None:
+    """Run the notebook called `name`, in `folder`, and save what it shows."""
     driver.write_notebook(folder / f"{name}.ipynb", PICTURES[name])
     driver.open_notebook(page, f"{name}.ipynb")
     driver.command(page, "notebook:run-all-cells")
@@ -55,12 +56,10 @@ def take(page, folder: Path, name: str) -> Path:
     else:
         page.mouse.move(0, 0)
     page.wait_for_timeout(500)
-    path = HERE / "images" / f"{name}.png"
     page.screenshot(path=path, clip=_below_the_first(page))
     driver.command(page, "kernelmenu:shutdown")
     driver.command(page, "docmanager:save")
     driver.command(page, "application:close-all")
-    return path
 
 
 IDLE = """() => {
@@ -80,7 +79,11 @@ def _below_the_first(page) -> dict[str, float]:
     return {"x": left, "y": top, "width": right - left + EDGE, "height": bottom - top + EDGE}
 
 
-def main(names: list[str]) -> None:
+def main() -> None:
+    parser = ArgumentParser(description="Take the pictures of README.md.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PICTURES))
+    parser.add_argument("--out", type=Path, default=HERE / "images", metavar="FOLDER")
+    args = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
         driver.server(Path(folder)) as lab,
@@ -90,10 +93,11 @@ def main(names: list[str]) -> None:
         page.set_viewport_size(SIZE)
         driver.command(page, "application:toggle-left-area")
         driver.command(page, "application:toggle-mode")
-        for name in names or PICTURES:
-            path = take(page, Path(folder), name)
+        for name in args.names or PICTURES:
+            path = args.out / f"{name}.png"
+            take(page, Path(folder), name, path)
             print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
