@@ -1,5 +1,6 @@
 """The examples in docstrings are executed, and every public name has one."""
 
+import builtins
 import doctest
 import inspect
 
@@ -27,9 +28,11 @@ FLAGS = doctest.NORMALIZE_WHITESPACE
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_loaded():
+def nothing_stays():
+    """No model, and no builtin `_`, which doctest makes and IPython takes for gettext's."""
     yield
     nbllm.unload()
+    vars(builtins).pop("_", None)
 
 
 @pytest.mark.parametrize("name", [*NAMES, *OTHERS, *METHODS])
