@@ -1,6 +1,8 @@
 # Every target does all its own set-up: Python 3.11+, make and the package registries are enough.
 #   make demo    run the quick-start notebook and print what it made
 #   make lab     open it in JupyterLab
+#   make notebooks   execute all tutorials and save what they show
+#   make docs    build the documentation site        make screenshots   take the README's pictures
 #   make test    the tests        make check   format, lint, types, tests, slow tests
 
 PYTHON ?= python3
@@ -10,13 +12,23 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 PYTEST := $(BIN)/python -m pytest
 EXTENSION := $(wildcard labextension/src/*.ts labextension/src/view/*.ts labextension/style/*.css labextension/package.json labextension/yarn.lock)
 
-.PHONY: demo lab test check format clean
+.PHONY: demo lab notebooks docs screenshots test check format clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/python notebooks/demo.py
 
 lab: $(VENV)/.demo
-	$(BIN)/jupyter lab notebooks/01_quick_start.ipynb
+	$(BIN)/jupyter lab $$(test "$$(id -u)" != 0 || echo --allow-root) notebooks/01_quick_start.ipynb
+
+notebooks: $(VENV)/.demo
+	@$(BIN)/python notebooks/execute.py
+
+docs: $(VENV)/.docs
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --nitpicky -c docs . docs/_build
+	@echo "docs/_build/index.html"
+
+screenshots: $(VENV)/.test
+	@$(BIN)/python docs/screenshots.py
 
 test: $(VENV)/.test
 	$(PYTEST) -m "not slow and not gpu"
@@ -51,9 +63,13 @@ $(VENV)/.test: $(VENV)/.demo
 	  || echo "chromium is missing and cannot be installed here: the browser tests are skipped"
 	@touch $@
 
-$(VENV)/.check: $(VENV)/.test
+$(VENV)/.docs: $(VENV)/.demo
+	$(PIP) --group docs
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.test $(VENV)/.docs
 	$(PIP) --group check
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist nbllm/labextension labextension/lib labextension/node_modules labextension/.yarn
+	rm -rf $(VENV) build dist docs/_build nbllm/labextension labextension/lib labextension/node_modules labextension/.yarn

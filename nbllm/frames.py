@@ -91,6 +91,13 @@ def to_frame(outputs: Output | Iterable[Output]) -> pd.DataFrame:
     perplexity, token_logprobs (a list).
     Of `choose`, one row per choice: prompt, choice, probability, rank (1 is the likeliest),
     num_tokens, cumulative_logprob, mean_logprob.
+
+    >>> params = SamplingParams(temperature=0, max_tokens=4, stop=".")
+    >>> outputs = llm.generate(["The opposite of hot is", "17 + 25 ="], params)
+    >>> nbllm.to_frame(outputs)[["prompt", "text", "finish_reason", "num_tokens"]]
+                       prompt   text finish_reason  num_tokens
+    0  The opposite of hot is   cold          stop           2
+    1               17 + 25 =     42          stop           4
     """
     many = [outputs] if isinstance(outputs, Output) else list(outputs)
     kinds = list(dict.fromkeys(type(o) for o in many)) or [RequestOutput]

@@ -68,8 +68,9 @@ class LLM:
     kv_cache_memory_bytes, gpu_memory_utilization: bounds of the KV cache. On a GPU it begins small and
         grows when sequences need it, by default as long as 1 − gpu_memory_utilization of the card
         stays free, whoever uses the rest; with kv_cache_memory_bytes up to that instead. On a CPU,
-        and where the driver cannot map memory, it has a fixed size: kv_cache_memory_bytes, else 1 GiB;
-        while it decodes, a CPU may take half as much again for copies of the rows.
+        and where the driver cannot map memory, it has a fixed size: kv_cache_memory_bytes, else 1 GiB,
+        on a CPU an eighth of the memory of the machine or the container where that is less; while it
+        decodes, a CPU may take half as much again for copies of the rows.
     enable_prefix_caching: keep the pages of finished requests for prompts that begin the same.
     seed: makes the seeds that requests without one draw, and dummy weights, repeatable.
     load_format: "auto" (safetensors) or "dummy" (random weights).
@@ -91,6 +92,11 @@ class LLM:
 
     Raises `ModelError` for a model that cannot be found, read or run; `ParamError` for an option
     out of range or unknown. Interface: vLLM's `LLM`.
+
+    >>> llm = LLM()
+    >>> [output] = llm.generate("The capital of France is", SamplingParams(temperature=0, max_tokens=2))
+    >>> output.outputs[0].text
+    ' Paris.'
     """
 
     def __init__(
@@ -210,6 +216,11 @@ class LLM:
 
         Raises `PromptError` for an empty prompt, one that does not fit, or ids outside the
         vocabulary, before anything runs. On Ctrl-C raises `GenerationInterrupted` with what there is.
+
+        >>> prompts = ["17 + 25 =", "The opposite of hot is"]
+        >>> outputs = llm.generate(prompts, SamplingParams(temperature=0, max_tokens=8, stop="."))
+        >>> [output.outputs[0].text for output in outputs]
+        [' 42', ' cold']
         """
         jobs = self._jobs(as_prompts(prompts), sampling_params, priority)
         return waiting.finish(self.engine, jobs, use_tqdm)
@@ -232,6 +243,11 @@ class LLM:
         what to do when there is none, and carries the template's own message when it refuses.
         tools: OpenAI's tool dictionaries, which the template shows to the model. Each completion's
         `message` is the answer as a message, with reasoning and tool calls taken apart.
+
+        >>> question = {"role": "user", "content": "What is 12 + 30?"}
+        >>> [output] = llm.chat([question], SamplingParams(temperature=0, max_tokens=20))
+        >>> output.outputs[0].message["content"]
+        '12 + 30 = 42'
         """
         prompts = self._conversations(
             messages,
@@ -258,6 +274,11 @@ class LLM:
 
         Raises what `generate` raises; `OutOfMemoryError` for a search that does not fit even alone.
         On Ctrl-C raises `GenerationInterrupted` with the best sequences so far.
+
+        >>> params = BeamSearchParams(beam_width=4, max_tokens=8)
+        >>> [output] = llm.beam_search("The capital of France is", params)
+        >>> [sequence.generated_text for sequence in output.sequences[:2]]
+        [' Paris. The language of France is French', ' Paris. The continent of France is Europe']
         """
         jobs = self._searches(as_prompts(prompts), params)
         if concurrency_limit is not None:
@@ -277,6 +298,16 @@ class LLM:
         setting has no such parameter). Everything runs in one batch.
 
         Raises what `generate` raises; on Ctrl-C `GenerationInterrupted` has the outputs.
+
+        >>> settings = {
+        ...     "greedy": SamplingParams(temperature=0, max_tokens=8),
+        ...     "beam": BeamSearchParams(beam_width=4, max_tokens=8, num_return_sequences=1),
+        ... }
+        >>> frame = llm.compare("The capital of France is", settings)
+        >>> frame[["setting", "text", "num_tokens"]]
+          setting                                      text  num_tokens
+        0  greedy   Paris. The language of France is French           8
+        1    beam   Paris. The language of France is French           8
         """
         from .compare import compare
 
@@ -300,6 +331,12 @@ class LLM:
         its turn comes; finished outputs are yielded and, unless FINAL_ONLY, now and then one that
         has not finished; on Ctrl-C `GenerationInterrupted` has
         those that were under way. chat_template, continue_final_message: for messages, as in `chat`.
+
+        >>> for output in llm.stream("The opposite of hot is", SamplingParams(temperature=0, max_tokens=4)):
+        ...     print(output.outputs[0].text, output.finished)
+         cold False
+         cold. False
+         cold. True
         """
         prompts = self._any(
             prompts_or_messages,
@@ -329,6 +366,10 @@ class LLM:
         """What `chat` would send: {"prompt", "prompt_token_ids"} of each conversation.
 
         The arguments are those of `chat`, and so are the errors; the length is not checked.
+
+        >>> [prompt] = llm.preprocess_chat([{"role": "user", "content": "Hello!"}])
+        >>> prompt["prompt"]
+        '<|begin|><|user|>Hello!<|end|><|assistant|>'
         """
         prompts = self._conversations(
             messages,
@@ -348,7 +389,14 @@ class LLM:
         *,
         priority: int | Sequence[int] | None = None,
     ) -> list[RequestOutput]:
-        """As `generate`, for `await`: other tasks of the event loop run between the steps."""
+        """As `generate`, for `await`: other tasks of the event loop run between the steps.
+
+        >>> import asyncio
+        >>> params = SamplingParams(temperature=0, max_tokens=3)
+        >>> [output] = asyncio.run(llm.agenerate("17 + 25 =", params))  # in a cell: await llm.agenerate(…)
+        >>> output.outputs[0].text
+        ' 42'
+        """
         jobs = self._jobs(as_prompts(prompts), sampling_params, priority)
         return await waiting.afinish(self.engine, jobs)
 
@@ -363,7 +411,14 @@ class LLM:
         tools: list[dict[str, Any]] | None = None,
         chat_template_kwargs: dict[str, Any] | None = None,
     ) -> list[RequestOutput]:
-        """As `chat`, for `await`."""
+        """As `chat`, for `await`.
+
+        >>> import asyncio
+        >>> question = {"role": "user", "content": "What is 12 + 30?"}
+        >>> [output] = asyncio.run(llm.achat([question], SamplingParams(temperature=0, max_tokens=20)))
+        >>> output.outputs[0].content
+        '12 + 30 = 42'
+        """
         prompts = self._conversations(
             messages,
             chat_template,
@@ -380,7 +435,14 @@ class LLM:
         prompts_or_messages: Any,
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
     ) -> AsyncGenerator[RequestOutput, None]:
-        """As `stream`, for `async for`."""
+        """As `stream`, for `async for`.
+
+        >>> import asyncio
+        >>> async def texts(prompt, params):
+        ...     return [o.outputs[0].text async for o in llm.astream(prompt, params)]
+        >>> asyncio.run(texts("The opposite of hot is", SamplingParams(temperature=0, max_tokens=4)))
+        [' cold', ' cold.', ' cold.']
+        """
         jobs = self._streams(self._any(prompts_or_messages), sampling_params)
         return waiting.astream(self.engine, jobs)
 
@@ -393,6 +455,10 @@ class LLM:
         all of the other. Without continuations every prompt is scored itself, from its second token
         on: `[s.perplexity for s in llm.score(frame["text"])]`.
         Raises `PromptError` for an empty continuation or a pair that does not fit.
+
+        >>> scores = llm.score("The capital of France is", [" Paris", " Rome"])
+        >>> [round(score.cumulative_logprob, 1) for score in scores]
+        [-0.0, -14.5]
         """
         self._check_open()
         first = as_prompts(prompts)
@@ -413,13 +479,21 @@ class LLM:
         choices: a list of strings for all prompts, or one list for each. Most prompts end without a
         space and most choices begin with one. The probabilities are a softmax over the choices of
         log p(choice | prompt), with `normalize` of its mean per token, so that length counts less.
+
+        >>> reviews = ["Review: I loved it!\\nSentiment:", "Review: It was awful.\\nSentiment:"]
+        >>> [choice.best for choice in llm.choose(reviews, [" positive", " negative"])]
+        [' positive', ' negative']
         """
         self._check_open()
         many = as_prompts(prompts)
         return self._scorer.choose(many, choices_each(choices, len(many)), normalize, use_tqdm)
 
     def get_tokenizer(self):
-        """The model's tokenizer as a `transformers` object (imports transformers)."""
+        """The model's tokenizer as a `transformers` object (imports transformers).
+
+        >>> llm.get_tokenizer().tokenize("a fox")
+        ['a', 'Ġfox']
+        """
         if self._given_tokenizer is not None:
             return self._given_tokenizer
         from transformers import AutoTokenizer
@@ -427,11 +501,18 @@ class LLM:
         return AutoTokenizer.from_pretrained(self.tokenizer.folder or self._folder)
 
     def get_default_sampling_params(self) -> SamplingParams:
-        """A fresh copy of what is used when no sampling_params are given."""
+        """A fresh copy of what is used when no sampling_params are given.
+
+        >>> llm.get_default_sampling_params().temperature  # of the bundled model
+        0.7
+        """
         return self._defaults.clone()
 
     def reset_prefix_cache(self) -> None:
-        """Forget every cached prefix; running requests are not affected."""
+        """Forget every cached prefix; running requests are not affected.
+
+        >>> llm.reset_prefix_cache()
+        """
         self._check_open()
         self.engine.reset_prefix_cache()
 
@@ -442,6 +523,10 @@ class LLM:
         the model's files, so what was changed in them since is lost. The KV cache and cached prefixes
         go in both; on a CPU only these, and the weights stay. What runs, such as a stream that has
         been left for a moment, is computed again afterwards and goes on.
+
+        >>> llm.sleep()
+        >>> llm.is_sleeping()
+        True
         """
         self._check_open()
         if isinstance(level, bool) or level not in (1, 2):
@@ -453,6 +538,10 @@ class LLM:
 
         Raises `OutOfMemoryError` if others have taken the memory meanwhile; then it sleeps on, and
         can be woken when there is room. Waking up what is awake is no error.
+
+        >>> llm.wake_up()
+        >>> llm.is_sleeping()
+        False
         """
         self._check_open()
         wanted = PARTS if tags is None else {tags} if isinstance(tags, str) else set(tags)
@@ -461,7 +550,11 @@ class LLM:
         self.engine.wake_up(wanted)
 
     def is_sleeping(self) -> bool:
-        """Whether `sleep` has been called and not everything is back."""
+        """Whether `sleep` has been called and not everything is back.
+
+        >>> llm.is_sleeping()
+        False
+        """
         self._check_open()
         return self.engine.asleep
 
@@ -472,6 +565,9 @@ class LLM:
         bytes now and at most, tokens of prompts looked up in the prefix cache and found there,
         requests running and waiting, tokens generated, tokens/s of the latest steps, and the times of
         the requests that ended: to the first token, and in all.
+
+        >>> {m.name: m.value for m in llm.get_metrics() if "num_requests" in m.name}
+        {'nbllm:num_requests_running': 0, 'nbllm:num_requests_waiting': 0}
         """
         self._check_open()
         stats, scheduler = self.engine.stats, self.engine.scheduler
@@ -501,7 +597,12 @@ class LLM:
         ]
 
     def info(self) -> ModelInfo:
-        """What is loaded and how, with the engine's present state."""
+        """What is loaded and how, with the engine's present state.
+
+        >>> info = llm.info()
+        >>> info.name, info.architecture, info.max_model_len
+        ('tiny', 'LlamaForCausalLM', 2048)
+        """
         self._check_open()
         scheduler = self.engine.scheduler
         templates = chats.templates_of(self.tokenizer)
@@ -530,7 +631,12 @@ class LLM:
         )
 
     def close(self) -> None:
-        """Abort what runs and free the weights and the KV cache. Closing twice is no error."""
+        """Abort what runs and free the weights and the KV cache. Closing twice is no error.
+
+        >>> with LLM() as another:  # closes it at the end
+        ...     another.info().name
+        'tiny'
+        """
         self._closed = True
         if not self._freed:
             self.engine.close()

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True, frozen=True)
 class Logprob:
-    """One token at one position. rank is 1 for the likeliest: the number of logits ≥ its own."""
+    """One token at one position. rank is 1 for the likeliest: the number of logits ≥ its own.
+
+    >>> params = SamplingParams(temperature=0, max_tokens=1, logprobs=2)
+    >>> [position] = llm.generate("The opposite of hot is", params)[0].outputs[0].logprobs
+    >>> [(logprob.decoded_token, logprob.rank) for logprob in position.values()]
+    [(' cold', 1), (' bright', 2)]
+    """
 
     logprob: float
     rank: int
@@ -59,6 +65,11 @@ class CompletionOutput:
     logprobs: one dictionary a token, the sampled token first, then the likeliest; None unless asked for.
     cumulative_logprob: the sum of the sampled tokens' log-probabilities under the raw logits.
     reader: makes `message`; None where there is none.
+
+    >>> params = SamplingParams(temperature=0, max_tokens=8, stop=".")
+    >>> [completion] = llm.generate("The opposite of hot is", params)[0].outputs
+    >>> completion.text, completion.finish_reason, completion.stop_reason
+    (' cold', 'stop', '.')
     """
 
     index: int
@@ -99,7 +110,13 @@ class CompletionOutput:
 
 @dataclass(slots=True, kw_only=True, frozen=True)
 class RequestOutput:
-    """What one prompt has become so far: `outputs` holds its `n` completions."""
+    """What one prompt has become so far: `outputs` holds its `n` completions.
+
+    >>> params = SamplingParams(n=2, seed=1, max_tokens=4)
+    >>> [output] = llm.generate("Once upon a time", params)
+    >>> output.finished, len(output.outputs), len(output.prompt_token_ids)
+    (True, 2, 5)
+    """
 
     request_id: str
     prompt: str | None
@@ -190,6 +207,16 @@ class BeamSearchOutput:
     """What a beam search found for one prompt. It outlives the LLM that made it.
 
     finished: whether the search came to its end; if not, the sequences are the best so far.
+
+    >>> params = BeamSearchParams(beam_width=2, max_tokens=2)
+    >>> [output] = llm.beam_search("The capital of France is", params)
+    >>> output.sequences[0].generated_text
+    ' Paris.'
+    >>> output.trace_frame()[["step", "rank", "token", "state"]].head(3)
+       step  rank    token   state
+    0     1     1    Paris    live
+    1     1     2   France    live
+    2     1     3   Lisbon  pruned
     """
 
     request_id: str

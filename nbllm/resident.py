@@ -22,6 +22,9 @@ def load(model: Any = "tiny", tokenizer: Any = None, *, name: str | None = None,
     a model already loaded under that name is closed first. Without `name` every other resident
     model is closed too, so that a kernel holds one model unless it asks for more.
     options: passed to `LLM`. Raises whatever `LLM` raises; then nothing is loaded or closed.
+
+    >>> nbllm.load("tiny", max_model_len=512).max_model_len
+    512
     """
     global _current
     from .llm import LLM
@@ -43,7 +46,11 @@ def load(model: Any = "tiny", tokenizer: Any = None, *, name: str | None = None,
 
 
 def current(name: str | None = None) -> LLM:
-    """The LLM that magics use, or the one called `name`. Raises `NoModelError`."""
+    """The LLM that magics use, or the one called `name`. Raises `NoModelError`.
+
+    >>> nbllm.load("tiny") is nbllm.current()
+    True
+    """
     if name is not None and name not in _llms:
         loaded = ", ".join(_llms) or "none"
         raise NoModelError(
@@ -68,7 +75,13 @@ def loaded() -> dict[str, LLM]:
 
 
 def unload(name: str | None = None) -> None:
-    """Close the model called `name`, or all of them. Unloading nothing is no error."""
+    """Close the model called `name`, or all of them. Unloading nothing is no error.
+
+    >>> nbllm.unload()
+    >>> nbllm.current()
+    Traceback (most recent call last):
+    nbllm.errors.NoModelError: no model is loaded; nbllm.load() or %nbllm load MODEL loads one
+    """
     global _current
     if name is not None:
         current(name)

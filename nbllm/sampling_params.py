@@ -22,7 +22,12 @@ GREEDY_BELOW = 1e-5
 
 
 class RequestOutputKind(Enum):
-    """What a stream yields: all text so far, only what is new, or one output at the end."""
+    """What a stream yields: all text so far, only what is new, or one output at the end.
+
+    >>> params = SamplingParams(temperature=0, max_tokens=3, output_kind=RequestOutputKind.DELTA)
+    >>> [output.outputs[0].text for output in llm.stream("The opposite of hot is", params)]
+    [' cold', '.', '']
+    """
 
     CUMULATIVE = 0
     DELTA = 1
@@ -85,6 +90,11 @@ class StructuredOutputsParams(_Checked):
     When nothing may follow, EOS is sampled and the output ends with "stop", also before min_tokens
     and with ignore_eos (which otherwise means: go on while the grammar can). An output cut by
     max_tokens ends with "length" and may be incomplete.
+
+    >>> digits = StructuredOutputsParams(regex=r"\\d\\d? \\+ \\d\\d? = \\d\\d?")
+    >>> params = SamplingParams(seed=1, max_tokens=16, structured_outputs=digits)
+    >>> llm.generate("A sum:", params)[0].outputs[0].text
+    '0 + 64 = 64'
     """
 
     json: dict[str, Any] | str | type | None = None
@@ -292,6 +302,11 @@ class SamplingParams(_Checked):
     logits_processors, truncate_prompt_tokens: as in vLLM.
     detokenize, skip_special_tokens, spaces_between_special_tokens: how ids become text.
     output_kind: what a stream yields.
+
+    >>> params = SamplingParams(temperature=0.8, top_p=0.95, max_tokens=100)
+    >>> params.max_tokens = 0
+    Traceback (most recent call last):
+    nbllm.errors.ParamError: max_tokens must be ≥ 1, or None for the whole context, got 0
     """
 
     n: int = 1
@@ -431,6 +446,9 @@ class BeamSearchParams(_Checked):
         a token costs diversity_penalty for every beam of an earlier group that has just taken it.
         The penalty bears on the choice alone: log-probabilities and scores are without it
         (Vijayakumar et al. 2016, Hamming diversity).
+
+    >>> BeamSearchParams(beam_width=4, max_tokens=50, early_stopping=True).num_returned
+    4
     """
 
     beam_width: int = _MISSING

@@ -3,29 +3,23 @@
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
+from execute import client, text_of
 
 HERE = Path(__file__).parent
 
 
-def show(output: dict) -> None:
-    """The text of one output, as a terminal would show it."""
-    text = output.get("text") or output.get("data", {}).get("text/plain", "")
-    if text:
-        print(text.rstrip("\n"), "\n")
-
-
 def main() -> None:
     notebook = nbformat.read(HERE / "01_quick_start.ipynb", as_version=4)
-    shown = {"on_cell_executed": lambda cell, **_: print_cell(cell)}
-    NotebookClient(notebook, resources={"metadata": {"path": str(HERE)}}, **shown).execute()
+    client(notebook, HERE, on_cell_executed=lambda cell, **_: show(cell)).execute()
 
 
-def print_cell(cell: dict) -> None:
-    """A cell's source behind a prompt, then its outputs."""
+def show(cell: dict) -> None:
+    """A cell's source behind a prompt, then its outputs; progress bars are nothing for a log."""
     print("\n".join(f">>> {line}" for line in cell["source"].splitlines()))
     for output in cell["outputs"]:
-        show(output)
+        text = text_of(output).rstrip("\n")
+        if text and output.get("name") != "stderr":
+            print(text, "\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ def load_chat_template(chat_template: str | Path | None) -> str | None:
 
     `chat_template` is opened as a file; a string that cannot be opened is the template itself when
     it holds `{`, `}` or a newline, and a missing file (`TemplateError`) otherwise. None stays None.
+
+    >>> load_chat_template("{% for message in messages %}{{ message.content }}{% endfor %}")
+    '{% for message in messages %}{{ message.content }}{% endfor %}'
     """
     if chat_template is None:
         return None

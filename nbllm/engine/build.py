@@ -17,6 +17,7 @@ from nbllm_kernels._triton import use_triton
 from .cuda_memory import Mapper, mapper
 from .cuda_runner import MOST_AHEAD, CudaRunner
 from .engine import NOWHERE, Engine
+from .host_memory import host_bytes
 from .kv_memory import MappedMemory, PlainMemory, mib
 from .pages import PagePool, pages_for
 from .rows import Rows
@@ -28,6 +29,8 @@ from .weights import Weights
 
 DEFAULT_KV_BYTES = 1 << 30
 """Of a cache that cannot grow: on a CPU, and on a GPU whose driver cannot map memory."""
+HOST_SHARE = 8
+"""On a CPU the cache has no more than one part in so many of the memory that there is."""
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -84,7 +87,7 @@ def new_engine(
         )
     size, can_map = page_bytes(config, dtype), mapper(device)
     wanted = asked or config.max_length
-    bound, now = _kv_bytes(can_map, limits)
+    bound, now = _kv_bytes(can_map, limits, device)
     num_pages = 1 + min(bound // size, limits.max_num_seqs * pages_for(wanted))
     max_len = min(wanted, (num_pages - 1) * PAGE_SIZE, now // size * PAGE_SIZE)
     if max_len < (asked or PAGE_SIZE):
@@ -114,15 +117,21 @@ has_kernels = use_triton
 """Whether the runner of a GPU runs beside this cache."""
 
 
-def _kv_bytes(can_map: Mapper | None, limits: Limits) -> tuple[int, int]:
+def _kv_bytes(can_map: Mapper | None, limits: Limits, device: torch.device) -> tuple[int, int]:
     """(bytes that the cache may grow to, bytes that it could have now)."""
     if can_map is None or limits.kv_cache_memory_bytes is not None:
-        bound = limits.kv_cache_memory_bytes or DEFAULT_KV_BYTES
+        bound = limits.kv_cache_memory_bytes or default_kv_bytes(device)
         return bound, bound
     can_map.reclaim()
     free, total = can_map.room()
     keep = int(total * (1 - limits.gpu_memory_utilization))
     return total - keep, max(0, free - keep)
+
+
+def default_kv_bytes(device: torch.device) -> int:
+    """Of a cache that cannot grow. On a small machine the rest of the process needs memory, too."""
+    there = host_bytes() if device.type == "cpu" else None
+    return DEFAULT_KV_BYTES if there is None else min(DEFAULT_KV_BYTES, there // HOST_SHARE)
 
 
 def _memory(

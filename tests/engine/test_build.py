@@ -1,8 +1,12 @@
 """Which device and which type of numbers, on GPUs that are not at hand too."""
 
+import os
+
 import pytest
 import torch
 
+from nbllm import LLM
+from nbllm.engine import build, host_memory
 from nbllm.engine.build import pick_device, pick_dtype
 from nbllm.errors import ParamError
 
@@ -46,3 +50,42 @@ def test_no_bfloat16(a_gpu):
 def test_too_old(a_gpu):
     with pytest.raises(ParamError, match=r"capability 6\.1; its kernels need 7\.5"):
         a_gpu((6, 1))
+
+
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        ({}, 16 << 30),
+        ({"memory.max": "max\n"}, 16 << 30),
+        ({"memory.max": f"{2 << 30}\n"}, 2 << 30),
+        ({"memory.limit_in_bytes": f"{1 << 30}\n"}, 1 << 30),
+        ({"memory.limit_in_bytes": "9223372036854771712\n"}, 16 << 30),
+    ],
+)
+def test_memory_of_a_container(tmp_path, monkeypatch, limits, found):
+    sizes = {"SC_PHYS_PAGES": 4 << 20, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+    names = ("memory.max", "memory.limit_in_bytes")
+    monkeypatch.setattr(host_memory, "LIMITS", [tmp_path / name for name in names])
+    for name, text in limits.items():
+        (tmp_path / name).write_text(text)
+    assert host_memory.host_bytes() == found
+
+
+def test_no_word_of_memory(monkeypatch):
+    monkeypatch.delattr(os, "sysconf")
+    monkeypatch.setattr(host_memory, "LIMITS", [])
+    assert host_memory.host_bytes() is None
+
+
+@pytest.mark.parametrize(("there", "mib"), [(None, 1024), (64 << 30, 1024), (2 << 30, 256)])
+def test_a_small_machine_has_a_small_cache(monkeypatch, there, mib):
+    monkeypatch.setattr(build, "host_bytes", lambda: there)
+    assert build.default_kv_bytes(torch.device("cpu")) == mib << 20
+    assert build.default_kv_bytes(torch.device("cuda")) == 1 << 30
+
+
+def test_an_engine_has_it(llama, monkeypatch):
+    monkeypatch.setattr(build, "host_bytes", lambda: 8 << 20)
+    with LLM(llama[0], device="cpu") as llm:
+        assert abs(llm.info().kv_bytes - (1 << 20)) < 100_000

@@ -1,12 +1,7 @@
-"""A real kernel, real signals, and the tutorials."""
-
-from pathlib import Path
+"""A real kernel and real signals."""
 
 import pytest
 from real_kernel import running
-
-ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
@@ -113,19 +108,3 @@ found.append(sys.last_value.__context__)
         kernel.value("(type(sys.last_value).__name__, found)")
         == "('GenerationInterrupted', [None])"
     )
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_tutorial_runs(path, environment, tmp_path):
-    import nbformat
-    from nbclient import NotebookClient
-
-    notebook = nbformat.read(path, as_version=4)
-    assert notebook.metadata.kernelspec.name == "python3"
-    assert not any(cell.get("outputs") for cell in notebook.cells)
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}})
-    client.execute(env=environment)
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert any("application/vnd.nbllm.v1+json" in output.get("data", {}) for output in outputs)
-    assert not any(output.output_type == "error" for output in outputs)
-    nbformat.validate(notebook)
