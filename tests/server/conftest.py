@@ -1,10 +1,10 @@
 """A server over the bundled model, official clients of it, and a look for leaks after every test."""
 
 import asyncio
-import time
 
 import openai
 import pytest
+from clients import connect, idle, soon
 
 
 @pytest.fixture(scope="session")
@@ -12,7 +12,7 @@ def llm():
     """The bundled model, resident."""
     from nbllm import resident
 
-    llm = resident.load("tiny", name="tiny")
+    llm = resident.load("tiny", name="tiny", kv_cache_memory_bytes=256 << 20)
     yield llm
     resident.unload("tiny")
 
@@ -27,7 +27,19 @@ def server(llm):
 
 @pytest.fixture(scope="session")
 def client(server):
-    with openai.OpenAI(base_url=server.url, api_key="-", max_retries=0, timeout=60) as client:
+    with connect(server) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def trusting(llm):
+    """A client of a server that takes templates from requests."""
+    from nbllm.entrypoints.openai import Options, Server
+
+    with (
+        Server(port=0, options=Options(trust_templates=True)) as server,
+        connect(server) as client,
+    ):
         yield client
 
 
@@ -60,20 +72,6 @@ def serve(llm):
     yield serve
     for server in started:
         server.stop()
-
-
-def soon(what, seconds=10):
-    """Whether `what()` becomes true within a moment."""
-    end = time.monotonic() + seconds
-    while not (true := what()) and time.monotonic() < end:
-        time.sleep(0.005)
-    return true
-
-
-def idle(llm):
-    """Whether nothing runs and every page is free."""
-    info = llm.info()
-    return not llm.engine.busy and info.num_free_pages == info.num_pages
 
 
 @pytest.fixture(autouse=True)

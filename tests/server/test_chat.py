@@ -222,41 +222,30 @@ def test_labels_change_nothing(client):
     assert client.chat.completions.create(**GREEDY, **labels).choices[0].message.content == plain
 
 
-@pytest.fixture
-def thinker(serve):
-    """A client whose templates may be the request's own."""
-    import openai
-
-    with openai.OpenAI(
-        base_url=serve(trust_templates=True).url, api_key="-", max_retries=0
-    ) as client:
-        yield client
-
-
-def test_reasoning(thinker):
+def test_reasoning(trusting):
     """What a model thinks is told apart. This one would not think by itself: a grammar makes it."""
     body = {
         "chat_template": THINKING,
         "chat_template_kwargs": {"enable_thinking": True},
         "structured_outputs": {"grammar": 'start: "I know\\n</think>\\n\\nParis"'},
     }
-    message = valid(thinker.chat.completions.create(**GREEDY, extra_body=body)).choices[0].message
+    message = valid(trusting.chat.completions.create(**GREEDY, extra_body=body)).choices[0].message
     assert (message.reasoning, message.content) == ("I know", "Paris")
-    chunks = streamed(thinker, **GREEDY, extra_body=body)
+    chunks = streamed(trusting, **GREEDY, extra_body=body)
     reasoning = [getattr(c.choices[0].delta, "reasoning", None) or "" for c in chunks]
     assert len(reasoning) > 2
     assert ("".join(reasoning), joined(chunks)) == ("I know", "Paris")
     body["include_reasoning"] = False
-    message = valid(thinker.chat.completions.create(**GREEDY, extra_body=body)).choices[0].message
+    message = valid(trusting.chat.completions.create(**GREEDY, extra_body=body)).choices[0].message
     assert message.content == "Paris"
     assert not hasattr(message, "reasoning")
-    assert joined(streamed(thinker, **GREEDY, extra_body=body)) == "Paris"
+    assert joined(streamed(trusting, **GREEDY, extra_body=body)) == "Paris"
 
 
-def test_variables_of_a_template(thinker):
+def test_variables_of_a_template(trusting):
     template = THINKING + "{{ reasoning_effort }}{% for d in documents %}{{ d.text }}{% endfor %}"
     body = {"chat_template": template, "documents": [{"text": "Paris"}], "prompt_logprobs": 0}
     asked = {**GREEDY, "max_tokens": 1, "reasoning_effort": "low"}
-    made = thinker.chat.completions.create(**asked, extra_body=body)
+    made = trusting.chat.completions.create(**asked, extra_body=body)
     tokens = [next(iter(p.values()))["decoded_token"] for p in made.prompt_logprobs[1:]]
     assert "".join(tokens).endswith("lowParis")

@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -26,7 +27,7 @@ from .limits import Limits, Room
 from .models import Models, Served
 from .params import Params
 from .schemas import GenerationRequest, StreamOptions
-from .waiters import Run
+from .waiters import DisconnectedError, Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,10 @@ class Generation(ABC):
         """What is to run, and who writes it down. On a thread of the pool: it may take a while."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(DisconnectedError):
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, desk = Request(scope, receive), self.desk
         asked = await read(request, self.schema, desk.limits.max_body_bytes)
         served = desk.models.find(asked.model)

@@ -35,7 +35,7 @@ class Server:
         options = options or Options()
         if not options.allowed_hosts and is_loopback(host):
             options = replace(options, allowed_hosts=LOOPBACK)
-        self._socket = _listen(host, port)
+        self.options, self._socket = options, _listen(host, port)
         self.host, self.port = host, int(self._socket.getsockname()[1])
         self._app, self._thread = App(options), None
         self._uvicorn = _Uvicorn(self._app)
@@ -99,6 +99,7 @@ class _Uvicorn(uvicorn.Server):
             access_log=False,
             ws="none",
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=BACKSTOP,
         )
         super().__init__(config)
