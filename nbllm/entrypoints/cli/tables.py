@@ -106,7 +106,9 @@ def writer(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
 
 
 def _lines(path: Path, kind: str, stack: ExitStack) -> Callable[[pd.DataFrame], None]:
-    file = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+    # half a surrogate pair, which no encoding has, is written as JSON writes it
+    file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+    stack.enter_context(file)
 
     def write(frame: pd.DataFrame) -> None:
         if kind == "csv":

@@ -68,6 +68,7 @@ class App:
                 Exception: _refused,
             },
         )
+        inner.router.redirect_slashes = False  # another path is another path
         self._guard = Guard(inner, hosts=options.allowed_hosts, keys=options.api_keys)
         inner.state.answers = self._guard.counts
 
