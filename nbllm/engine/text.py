@@ -122,11 +122,15 @@ class TokenText:
     def sofar(self, ids: Sequence[int]) -> str:
         """The text that is certain: without a last character that is still incomplete."""
         read, start, out, text = self._state
+        if behind := len(ids) < read:
+            # another thread has read newer tokens meanwhile; their text is none of these ids'
+            read, start, out, text = 0, 0, 0, ""
         for end in range(read + 1, len(ids) + 1):
             before, window = self.whole(ids[start:out]), self.whole(ids[start:end])
             if len(window) > len(before) and not window.endswith("\ufffd"):
                 text, start, out = text + window[len(before) :], out, end
-        self._state = (max(read, len(ids)), start, out, text)
+        if not behind:
+            self._state = (len(ids), start, out, text)
         return text
 
     def whole(self, ids: Sequence[int]) -> str:

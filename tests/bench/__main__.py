@@ -12,7 +12,7 @@ import torch
 
 import nbllm
 
-BENCHMARKS = ("host", "cpu", "beam", "structured", "notebook", "gpu", "fields", "start")
+BENCHMARKS = ("host", "cpu", "beam", "structured", "notebook", "gpu", "fields", "start", "server")
 RESULTS = Path(__file__).with_name("results.csv")
 COLUMNS = ["benchmark", "case", "figure", "unit", "machine", "torch", "nbllm", "commit"]
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--keep", action="store_true", help="append the figures to results.csv")
-    shape = "gpu, fields, start: the shape of which model"
+    shape = "gpu, fields, start, server: the shape of which model"
     parser.add_argument("--model", default="opt-125m", help=shape)
     parser.add_argument("--only", choices=("beams",), help="gpu: only these cases")
     parser.add_argument("--peers", action="store_true", help="gpu: transformers too")
@@ -48,6 +48,7 @@ def main() -> None:
         "gpu": [args.model, args.only, args.peers],
         "fields": [args.model],
         "start": [args.model],
+        "server": [args.model],
     }
     model = options.get(args.name, [])
     rows = []

@@ -104,13 +104,13 @@ def test_what_others_can_reach(monkeypatch, capsys, argv, warned):
 def test_every_server_flag_arrives():
     line = (
         "serve --host localhost --port 0 --api-key a --api-key b --allowed-host x --max-body-bytes 9 "
-        "--max-batch 2 --max-queue 3 --trust-request-chat-template"
+        "--max-batch 2 --max-queue 3 --max-requests 4 --trust-request-chat-template"
     )
     server = build(parser().parse_args(line.split()))
     server.stop()
     assert server.options == Options(
         api_keys=["a", "b"], allowed_hosts=["x"], trust_templates=True,
-        limits=Limits(max_body_bytes=9, max_batch=2, max_queue=3),
+        limits=Limits(max_body_bytes=9, max_batch=2, max_queue=3, max_requests=4),
     )  # fmt: skip
 
 

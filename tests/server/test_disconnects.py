@@ -70,12 +70,12 @@ def test_the_client_that_leaves_its_stream(client, llm):
 
 def test_a_slow_reader(llm):
     """What it has not taken waits in its request, and in no queue; then it comes in one piece."""
-    body = {"prompt": "a", "max_tokens": 200, "ignore_eos": True, "temperature": 0, "stream": True}
+    body = {"prompt": "a", "max_tokens": 80, "ignore_eos": True, "temperature": 0, "stream": True}
     taken = []
 
     async def send(message):
         taken.append(message.get("body", b""))
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
 
     async def ask():
         app, said = App(Options()), [{"type": "http.request", "body": json.dumps(body).encode()}]
@@ -91,9 +91,9 @@ def test_a_slow_reader(llm):
     asyncio.run(ask())
     events = [line[6:] for line in b"".join(taken).decode().splitlines() if line[6:7] == "{"]
     text = "".join(json.loads(event)["choices"][0]["text"] for event in events)
-    params = SamplingParams(max_tokens=200, ignore_eos=True, temperature=0)
+    params = SamplingParams(max_tokens=80, ignore_eos=True, temperature=0)
     assert text == llm.generate("a", params, use_tqdm=False)[0].outputs[0].text
-    assert len(events) < 50
+    assert len(events) < 40
 
 
 def test_half_closed(server, llm):

@@ -8,10 +8,11 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-from clients import connect
+from clients import connect, soon
 
 from nbllm.entrypoints.openai import Limits, Options, Server
 from nbllm.entrypoints.openai import guard as guards
+from nbllm.entrypoints.openai.limits import Room
 from nbllm.errors import ParamError
 
 HI = [{"role": "user", "content": "hi"}]
@@ -64,7 +65,7 @@ def test_keys_are_compared_in_constant_time(monkeypatch):
     seen = []
     compare = hmac.compare_digest
     monkeypatch.setattr(hmac, "compare_digest", lambda a, b: seen.append((a, b)) or compare(a, b))
-    guard = guards.Guard(None, hosts=(), keys=["a" * 50, "b"])
+    guard = guards.Guard(None, hosts=(), keys=["a" * 50, "b"], room=Room(1, ""))
     assert guard._known("Bearer b")
     assert not guard._known("Bearer " + "c" * 200)
     assert len(seen) == 4
@@ -137,6 +138,24 @@ def test_many_completions(serve):
             client.completions.create(model="tiny", prompt=["a"] * 3, n=2)
         made = client.completions.create(model="tiny", prompt=["a"] * 2, n=2, max_tokens=1)
         assert len(made.choices) == 4
+
+
+def test_many_requests(serve):
+    """Also those whose bodies are still on their way take a place; health does not."""
+    server = serve(limits=Limits(max_requests=2))
+    head = b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    slow = [socket.create_connection((server.host, server.port)) for _ in range(2)]
+    for connection in slow:
+        connection.sendall(head + b"Content-Length: 100\r\n\r\n{")
+    refused = lambda: httpx.get(server.url + "/models").status_code == 503  # noqa: E731
+    assert soon(refused)
+    response = httpx.get(server.url + "/models")
+    assert response.headers["retry-after"] == "1"
+    assert "2 of 2 requests are being answered" in response.json()["error"]["message"]
+    assert httpx.get(base(server) + "/health").status_code == 200
+    for connection in slow:
+        connection.close()
+    assert soon(lambda: not refused())
 
 
 def test_limits_that_make_no_sense():

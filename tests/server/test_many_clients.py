@@ -19,26 +19,23 @@ PROMPTS = [
 CLIENTS = Path(__file__).parents[1] / "many_clients.py"
 
 
+def params_of(llm, body):
+    given = {name: value for name, value in body.items() if name != "prompt"}
+    return SamplingParams(top_p=llm.get_default_sampling_params().top_p, **given)
+
+
 def work(llm):
     """Requests, and what each of them has to get: seeded, so the same whoever else is there."""
+    fields = {"temperature": 0.9, "ignore_eos": True}
     bodies = [
-        {
-            "prompt": prompt,
-            "seed": seed,
-            "temperature": 0.9,
-            "max_tokens": 8 + 7 * seed,
-            "ignore_eos": True,
-        }
+        {"prompt": prompt, "seed": seed, "max_tokens": 8 + 7 * seed, **fields}
         for prompt in PROMPTS
         for seed in (1, 2, 3, 4)
     ]
-    params = llm.get_default_sampling_params()
-    outputs = [
-        llm.generate(b["prompt"], SamplingParams(
-            seed=b["seed"], temperature=0.9, max_tokens=b["max_tokens"], ignore_eos=True, top_p=params.top_p,
-        ), use_tqdm=False)[0]
-        for b in bodies
-    ]  # fmt: skip
+    # a stop string must not show, however far the next step is already
+    bodies += [{**body, "stop": [" the ", ". "], "max_tokens": 60} for body in bodies[::4]]
+    each = [params_of(llm, body) for body in bodies]
+    outputs = llm.generate([b["prompt"] for b in bodies], each, use_tqdm=False)
     return [[b, o.outputs[0].text] for b, o in zip(bodies, outputs, strict=True)]
 
 
@@ -67,12 +64,8 @@ def test_many_clients(server, llm, clients, seconds):
     begin, cells, memory = time.monotonic(), [], []
     while process.poll() is None:
         body, text = known[len(cells) % len(known)]
-        params = SamplingParams(
-            seed=body["seed"], temperature=0.9, max_tokens=body["max_tokens"], ignore_eos=True,
-            top_p=llm.get_default_sampling_params().top_p,
-        )  # fmt: skip
         begun = time.monotonic()
-        [output] = llm.generate(body["prompt"], params, use_tqdm=False)
+        [output] = llm.generate(body["prompt"], params_of(llm, body), use_tqdm=False)
         cells.append(time.monotonic() - begun)
         assert output.outputs[0].text == text
         memory.append((time.monotonic() - begin, resident_mib()))

@@ -23,6 +23,10 @@ def threads():
     return {t.name for t in threading.enumerate()}
 
 
+def pumps():
+    return [t.name for t in threading.enumerate()].count("nbllm-pump")
+
+
 def test_starts_and_ends(llm):
     before = threads()
     server = Server(port=0)
@@ -107,7 +111,7 @@ def test_logging_and_signals_stay_as_they_are(llm):
 
 
 def test_models_come_and_go(server, client, llama):
-    other = LLM(llama[0])
+    other, before = LLM(llama[0]), pumps()
     resident.load(other, name="other")
     try:
         assert [m.id for m in client.models.list()] == ["tiny", "other"]
@@ -118,24 +122,17 @@ def test_models_come_and_go(server, client, llama):
         )
         assert made.choices[0].text == wanted.outputs[0].text
         # without a name the current one answers
-        assert (
-            httpx.post(server.url + "/completions", json={"prompt": [1], "max_tokens": 1}).json()[
-                "model"
-            ]
-            == "other"
-        )
-        resident.use("tiny")
-        assert (
-            httpx.post(server.url + "/completions", json={"prompt": [1], "max_tokens": 1}).json()[
-                "model"
-            ]
-            == "tiny"
-        )
+        for name in ("other", "tiny"):
+            resident.use(name)
+            response = httpx.post(
+                server.url + "/completions", json={"prompt": [1], "max_tokens": 1}
+            )
+            assert response.json()["model"] == name
     finally:
         resident.unload("other")
     with pytest.raises(openai.NotFoundError):
         client.completions.create(model="other", prompt=[1])
-    assert soon(lambda: [t.name for t in threading.enumerate()].count("nbllm-pump") == 1)
+    assert soon(lambda: pumps() == before)
 
 
 def test_a_model_that_is_unloaded_in_the_middle(server, llama):

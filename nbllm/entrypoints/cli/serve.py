@@ -39,6 +39,7 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-body-bytes", type=int, metavar="N", help="of one request's body")
     group.add_argument("--max-batch", type=int, metavar="N", help="completions of one request")
     group.add_argument("--max-queue", type=int, metavar="N", help="completions at a time")
+    group.add_argument("--max-requests", type=int, metavar="N", help="requests at a time")
     group.add_argument(
         "--trust-request-chat-template", action="store_true",
         help="let requests bring chat templates: they run in a sandbox, but as long as they like",
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     try:
         server.run()
     finally:
-        resident.unload()
+        resident.unload(name)
 
 
 def build(args: argparse.Namespace):
@@ -71,7 +72,7 @@ def build(args: argparse.Namespace):
         raise ParamError(
             f"serving needs {error.name}, which is not installed: pip install 'nbllm[server]'"
         ) from None
-    names = ("max_body_bytes", "max_batch", "max_queue")
+    names = ("max_body_bytes", "max_batch", "max_queue", "max_requests")
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     options = Options(
         api_keys=keys(args),

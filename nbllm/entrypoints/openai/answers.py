@@ -58,12 +58,11 @@ class Answer:
     def __init__(self, head: dict[str, Any], choices: Choices):
         self._head, self._choices = head, choices
 
-    async def whole(self, run: Run) -> dict[str, Any]:
-        """Everything, at the end."""
-        await run.wait(lambda: run.finished)
+    def whole(self) -> bytes:
+        """Everything, as JSON, once it is there."""
         choices = self._choices
         made = [choices.whole(piece, r) for r in choices.readers for piece in r.read()]
-        return {**self._head, "choices": made, "usage": choices.usage(), **choices.beside()}
+        return _json({**self._head, "choices": made, "usage": choices.usage(), **choices.beside()})
 
     async def stream(self, run: Run, send: Send, options: StreamOptions) -> None:
         """What is new after each step, as events; errors before the first token are raised."""

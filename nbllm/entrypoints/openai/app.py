@@ -53,7 +53,7 @@ class App:
         self._desk = Desk(
             models=Models(),
             limits=options.limits,
-            room=Room(options.limits.max_queue),
+            room=Room(options.limits.max_queue, "completions run or wait"),
             pool=self._pool,
             trust_templates=options.trust_templates,
         )
@@ -69,7 +69,12 @@ class App:
             },
         )
         inner.router.redirect_slashes = False  # another path is another path
-        self._guard = Guard(inner, hosts=options.allowed_hosts, keys=options.api_keys)
+        self._guard = Guard(
+            inner,
+            hosts=options.allowed_hosts,
+            keys=options.api_keys,
+            room=Room(options.limits.max_requests, "requests are being answered"),
+        )
         inner.state.answers = self._guard.counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ...engine.beam_job import BeamCompletions, BeamJob
@@ -25,8 +25,8 @@ from .body import read
 from .errors import ApiError
 from .limits import Limits, Room
 from .models import Models, Served
-from .params import Params
-from .schemas import GenerationRequest, StreamOptions
+from .params import Params, stream_options
+from .schemas import GenerationRequest
 from .waiters import DisconnectedError, Run
 
 
@@ -75,17 +75,19 @@ class Generation(ABC):
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, desk = Request(scope, receive), self.desk
         asked = await read(request, self.schema, desk.limits.max_body_bytes)
-        served = desk.models.find(asked.model)
+        options, served = stream_options(asked), desk.models.find(asked.model)
         count = desk.limits.check_batch(self.num_prompts(asked), asked.n or 1)
         with desk.room.reserve(count):
             jobs, choices = await desk.aside(self.prepare, asked, served)
             answer = Answer(self._head(asked, served), choices)
             async with Run(served.waiters, jobs, receive) as run:
-                if asked.stream:
-                    await answer.stream(run, send, asked.stream_options or StreamOptions())
+                if options is not None:
+                    await answer.stream(run, send, options)
                     return
-                response = JSONResponse(await answer.whole(run))
-            await response(scope, receive, send)
+                await run.wait(lambda: run.finished)
+            # with log-probabilities it may be long
+            body = await desk.aside(answer.whole)
+        await Response(body, media_type="application/json")(scope, receive, send)
 
     def jobs(
         self, served: Served, prompts: list[Prompt], params: Params, priority: int | None

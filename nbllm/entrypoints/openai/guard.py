@@ -1,4 +1,4 @@
-"""What is refused before anybody looks at it: foreign hosts, missing keys. Also counts the answers."""
+"""What is refused before anybody reads it: foreign hosts, missing keys, too many. Counts the answers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import hashlib
 import hmac
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import ApiError
+from .limits import Room
 
 OPEN = {"/health", "/metrics", "/openapi.json"}
 """Paths that need no key."""
@@ -21,11 +23,13 @@ class Guard:
     """An ASGI application around another.
 
     hosts: names under which the server may be spoken to, empty for any: a page whose own name has
-    been made to point to this machine comes with that name. keys: one of these has to be sent.
+    been made to point to this machine comes with that name. keys: one of these has to be sent. room:
+    for requests; only `OPEN` paths need none.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], keys: Iterable[str]):
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], keys: Iterable[str], room: Room):
         self._app, self._hosts = app, frozenset(host.lower() for host in hosts)
+        self._room = room
         self._keys = [_digest(key.encode()) for key in keys]
         self.counts: Counter[int] = Counter()  # answers, by status
 
@@ -39,25 +43,28 @@ class Guard:
                 self.counts[message["status"]] += 1
             await send(message)
 
-        if error := self._refused(scope):
-            await JSONResponse(error.body(), error.status, error.headers)(scope, receive, counted)
-        else:
-            await self._app(scope, receive, counted)
+        try:
+            self._check(scope)
+            with nullcontext() if scope["path"] in OPEN else self._room.reserve(1):
+                await self._app(scope, receive, counted)
+        except ApiError as error:
+            response = JSONResponse(error.body(), error.status, error.headers)
+            await response(scope, receive, counted)
 
-    def _refused(self, scope: Scope) -> ApiError | None:
+    def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         host = _name(headers.get("host", ""))
         if self._hosts and host not in self._hosts:
-            return ApiError(
+            raise ApiError(
                 403,
                 f"this server does not answer to the name {host!r}; --allowed-host {host or 'NAME'} "
                 "lets it",
                 code="host_not_allowed",
             )
         if scope["path"] in OPEN or self._known(headers.get("authorization", "")):
-            return None
+            return
         said = "is not the right one" if "authorization" in headers else "is missing"
-        return ApiError(
+        raise ApiError(
             401,
             f"the API key {said}: send it as 'Authorization: Bearer KEY'",
             code="invalid_api_key",

@@ -16,12 +16,14 @@ RETRY_AFTER = 1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """max_body_bytes: of a request's body. max_batch: completions that one request may ask for,
-    prompts times n. max_queue: completions that run or wait at a time; more are answered 503.
+    prompts times n. max_queue: completions that run or wait at a time. max_requests: requests that
+    are read or answered at a time. What is more than the last two is answered 503.
     """
 
     max_body_bytes: int = 16 << 20
     max_batch: int = 1024
     max_queue: int = 4096
+    max_requests: int = 1024
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_batch <= self.max_queue:
@@ -29,8 +31,9 @@ class Limits:
                 f"max_batch must be at least 1 and at most max_queue={self.max_queue}, "
                 f"got {self.max_batch}"
             )
-        if self.max_body_bytes < 1:
-            raise ParamError(f"max_body_bytes must be at least 1, got {self.max_body_bytes}")
+        for name in ("max_body_bytes", "max_requests"):
+            if getattr(self, name) < 1:
+                raise ParamError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     def check_batch(self, num_prompts: int, n: int) -> int:
         """How many completions that is. Raises `ParamError` for too many."""
@@ -43,10 +46,10 @@ class Limits:
 
 
 class Room:
-    """What is taken of max_queue."""
+    """Places for so many of something, and how many are taken."""
 
-    def __init__(self, size: int):
-        self.size, self.taken = size, 0
+    def __init__(self, size: int, what: str):
+        self.size, self.what, self.taken = size, what, 0
 
     @contextmanager
     def reserve(self, count: int) -> Iterator[None]:
@@ -54,7 +57,7 @@ class Room:
         if self.taken + count > self.size:
             raise ApiError(
                 503,
-                f"the queue is full: {self.taken} of {self.size} completions run or wait; try again",
+                f"the queue is full: {self.taken} of {self.size} {self.what}; try again",
                 headers={"Retry-After": str(RETRY_AFTER)},
             )
         self.taken += count

@@ -14,6 +14,7 @@ from .schemas import (
     GenerationRequest,
     JsonObjectFormat,
     JsonSchemaFormat,
+    StreamOptions,
 )
 
 Params = SamplingParams | BeamSearchParams
@@ -84,6 +85,13 @@ def search_params(
     return BeamSearchParams(
         beam_width=width, max_tokens=max_tokens, structured_outputs=structured, **given
     )
+
+
+def stream_options(asked: GenerationRequest) -> StreamOptions | None:
+    """How to stream; None: not at all."""
+    if asked.stream_options is not None and not asked.stream:
+        raise ParamError("stream_options need stream=true")
+    return (asked.stream_options or StreamOptions()) if asked.stream else None
 
 
 def structured_outputs(asked: GenerationRequest) -> StructuredOutputsParams | None:

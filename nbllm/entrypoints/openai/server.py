@@ -19,6 +19,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 PATIENCE = 5.0
 """Seconds that requests under way get to finish when a server in the foreground is told to end."""
 BACKSTOP = 30
+KEEP_ALIVE = 75
 
 
 class Server:
@@ -100,6 +101,8 @@ class _Uvicorn(uvicorn.Server):
             ws="none",
             server_header=False,
             proxy_headers=False,
+            # longer than clients keep theirs: none sends into a connection that is being closed
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=BACKSTOP,
         )
         super().__init__(config)
