@@ -1,7 +1,7 @@
 """Stepping for those who cannot: waiters on an event loop, which must not stand still for a step.
 
-DESIGN: the engine has no thread, whoever waits steps. A server waits on behalf of many, so it has one
-thread that does nothing but step, as long as any of them waits.
+The engine has no thread: whoever waits steps. A server waits on behalf of many, so it has one thread
+that does nothing but step, as long as any of them waits.
 """
 
 from __future__ import annotations
@@ -30,14 +30,20 @@ class Pump:
         self._dropped = False  # since the latest step
         self._closed = False
         self._thread = Thread(target=self._run, name="nbllm-pump", daemon=True)
-        self._thread.start()
 
     def add(self, job: Work[Any]) -> None:
-        """Run a job; never waits for a step."""
+        """Run a job; never waits for a step. After `close` it is aborted at once."""
+        if self._closed:
+            for request in job.requests:
+                request.finish_reason = "abort"
+            self._stepped()
+            return
         with self._wake:
             self._jobs[id(job)] = job
             for request in job.requests:
                 self._engine.add(request)
+            if self._thread.ident is None:  # the first one
+                self._thread.start()
             self._wake.notify()
 
     def drop(self, job: Work[Any]) -> None:
@@ -60,7 +66,8 @@ class Pump:
         with self._wake:
             self._closed = True
             self._wake.notify()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         while self._wait():

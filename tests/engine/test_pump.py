@@ -134,7 +134,10 @@ def test_close_in_the_middle(llama):
         pump.close()
         assert endless.requests[0].finish_reason == "abort"
         assert not llm.engine.busy
-        assert "nbllm-pump" not in {t.name for t in threading.enumerate()}
+        assert not pump._thread.is_alive()
+        late = job(llm)
+        pump.add(late)
+        assert late.requests[0].finish_reason == "abort"
 
 
 def test_an_llm_that_is_closed(llama):

@@ -111,6 +111,7 @@ def test_logging_and_signals_stay_as_they_are(llm):
 
 
 def test_models_come_and_go(server, client, llama):
+    client.completions.create(model="tiny", prompt="a", max_tokens=1)
     other, before = LLM(llama[0]), pumps()
     resident.load(other, name="other")
     try:

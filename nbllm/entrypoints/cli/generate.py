@@ -61,9 +61,11 @@ def run(args: argparse.Namespace) -> None:
         asked = conversation(prompt, args.system) if args.chat else prompt
         if params.n == 1:
             params.output_kind = RequestOutputKind.DELTA
-            for output in llm.stream(asked, params):
-                say(output.outputs[0].text)
-            say("\n")
+            try:
+                for output in llm.stream(asked, params):
+                    say(output.outputs[0].text)
+            finally:
+                say("\n")
         else:
             make = llm.chat if args.chat else llm.generate
             [output] = make(asked, params, use_tqdm=False)
