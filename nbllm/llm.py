@@ -555,6 +555,11 @@ class LLM:
                 torch.cuda.empty_cache()
             self._freed = True
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
     def __enter__(self) -> LLM:
         return self
 

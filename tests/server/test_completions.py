@@ -4,6 +4,7 @@ import json
 import math
 import re
 
+import httpx
 import pytest
 from openai.types import Completion
 
@@ -382,3 +383,13 @@ def test_numbers_are_json(client):
     body = {"allowed_token_ids": [400], "ignore_eos": True}
     found = client.completions.create(**GREEDY, logprobs=2, extra_body=body).choices[0].logprobs
     assert all(math.isfinite(x) for x in found.token_logprobs)
+
+
+def test_line_ends_stay_inside_an_event(server):
+    """Some clients split a stream where Python sees the end of a line."""
+    text = "a\u2028b\u2029c\x85d"
+    body = {"prompt": "x", "max_tokens": 40, "stream": True,
+            "structured_outputs": {"grammar": f"start: {json.dumps(text)}"}}  # fmt: skip
+    response = httpx.post(server.url + "/completions", json=body)
+    events = [line[6:] for line in response.text.splitlines() if line.startswith("data: {")]
+    assert "".join(json.loads(e)["choices"][0]["text"] for e in events) == text

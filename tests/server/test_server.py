@@ -168,6 +168,22 @@ def test_without_a_model(monkeypatch):
         assert httpx.get(base + "/metrics").status_code == 200
 
 
+def test_a_model_that_was_closed_behind_our_back(server, client, llama):
+    """`llm.close()` leaves its name among the resident ones; it is not there for clients."""
+    other = LLM(llama[0])
+    resident.load(other, name="closed")
+    other.close()
+    assert [m.id for m in client.models.list()] == ["tiny"]
+    with pytest.raises(openai.NotFoundError):
+        client.completions.create(model="closed", prompt=[1])
+    # the current one, without a name, is another then
+    response = httpx.post(server.url + "/completions", json={"prompt": [1], "max_tokens": 1})
+    assert response.json()["model"] == "tiny"
+    assert httpx.get(server.url.replace("/v1", "/metrics")).status_code == 200
+    resident.unload("closed")
+    resident.use("tiny")
+
+
 def test_cells_and_clients_share_the_model(server, llm):
     """Both make progress: a cell's text is what it always is, and so are the streams'."""
     params = SamplingParams(temperature=0, max_tokens=20, ignore_eos=True)

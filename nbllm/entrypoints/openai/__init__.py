@@ -2,7 +2,7 @@
 
     server         uvicorn, in the foreground or on a thread
     app            who answers which path; guard refuses foreign hosts and missing keys first
-    generation     what completions and chat have in common ── completions, chat
+    generation     what completions and chat have in common ── completions, chat ── messages
     body, schemas  what a request may hold        params, conversations  what it means to nbllm
     models         the resident models             limits                 how much at a time
     waiters        requests that wait for steps    sequences              what has become of them

@@ -74,6 +74,7 @@ class Answer:
                 if body := events.new():
                     await send({"type": "http.response.body", "body": body, "more_body": True})
                 await run.wait(self._news)
+            run.check()
             body = events.new() + events.end()
         except DisconnectedError:
             raise
@@ -117,7 +118,10 @@ def _event(value: dict[str, Any]) -> bytes:
 
 
 def _json(value: dict[str, Any]) -> bytes:
-    return _encode(value).encode()
+    text = _encode(value)
+    # what Python takes for the end of a line and JSON does not: some clients split events there
+    return (text if text.isascii() else text.translate(_LINE_ENDS)).encode()
 
 
+_LINE_ENDS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

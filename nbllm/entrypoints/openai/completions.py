@@ -38,7 +38,7 @@ class Completions(Generation):
     ) -> tuple[Sequence[Job | BeamJob], Choices]:
         tokenizer = served.llm.tokenizer
         prompts = [self._prompt(p, asked, served) for p in as_prompts(asked.prompt)]
-        jobs = self.jobs(served, prompts, self._params(asked, served), asked.priority)
+        jobs = served.prepare(prompts, self._params(asked, served), asked.priority)
         found = readers(jobs, asked.n or 1, asked.logprobs is not None)
         return jobs, CompletionChoices(asked, tokenizer, found)
 

@@ -16,16 +16,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ...engine.beam_job import BeamCompletions, BeamJob
+from ...engine.beam_job import BeamJob
 from ...engine.job import Job
 from ...errors import OutOfMemoryError
-from ...prompts import Prompt
 from .answers import Answer, Choices
 from .body import read
 from .errors import ApiError
 from .limits import Limits, Room
 from .models import Models, Served
-from .params import Params, stream_options
+from .params import stream_options
 from .schemas import GenerationRequest
 from .waiters import DisconnectedError, Run
 
@@ -88,13 +87,6 @@ class Generation(ABC):
             # with log-probabilities it may be long
             body = await desk.aside(answer.whole)
         await Response(body, media_type="application/json")(scope, receive, send)
-
-    def jobs(
-        self, served: Served, prompts: list[Prompt], params: Params, priority: int | None
-    ) -> list[Job | BeamJob]:
-        """Everything checked, nothing begun."""
-        jobs = served.llm.prepare(prompts, params, priority=priority)
-        return [job.as_search() if isinstance(job, BeamCompletions) else job for job in jobs]
 
     def _head(self, asked: GenerationRequest, served: Served) -> dict[str, Any]:
         return {

@@ -6,9 +6,12 @@ import time
 from typing import Any
 
 from ... import resident
-from ...errors import NoModelError
+from ...engine.beam_job import BeamCompletions, BeamJob
+from ...engine.job import Job
 from ...llm import LLM
+from ...prompts import Prompt
 from .errors import ApiError
+from .params import Params
 from .waiters import Waiters
 
 
@@ -19,6 +22,13 @@ class Served:
         self.name, self.llm, self.created = name, llm, int(time.time())
         self.fingerprint = llm.info().fingerprint
         self.waiters = Waiters(llm.engine)
+
+    def prepare(
+        self, prompts: list[Prompt], params: Params, priority: int | None
+    ) -> list[Job | BeamJob]:
+        """A job for each prompt: everything checked, nothing begun."""
+        jobs = self.llm.prepare(prompts, params, priority=priority)
+        return [job.as_search() if isinstance(job, BeamCompletions) else job for job in jobs]
 
     def card(self) -> dict[str, Any]:
         """OpenAI's object, with vLLM's max_model_len and root."""
@@ -44,7 +54,7 @@ class Models:
         """Every model, in the order they were loaded."""
         if self._closed:
             raise ApiError(503, "the server is about to end", code="shutting_down")
-        loaded = resident.loaded()
+        loaded = {name: llm for name, llm in resident.loaded().items() if not llm.closed}
         for name, served in list(self._served.items()):
             if loaded.get(name) is not served.llm:
                 self._served.pop(name).waiters.close()
@@ -53,15 +63,16 @@ class Models:
     def find(self, name: str | None) -> Served:
         """The model of this name, or the current one. Raises 404, and 503 if there is none at all."""
         known = {served.name: served for served in self.all()}
-        try:
-            llm = resident.current(name)
-        except NoModelError:
-            if not known:
-                raise ApiError(503, "no model is loaded", code="no_model") from None
+        if not known:
+            raise ApiError(503, "no model is loaded", code="no_model")
+        if name is None:
+            current = resident.current()
+            return next((s for s in known.values() if s.llm is current), next(iter(known.values())))
+        if name not in known:
             names = ", ".join(map(repr, known))
             message = f"there is no model {name!r} here, but {names}"
-            raise ApiError(404, message, param="model", code="model_not_found") from None
-        return next(served for served in known.values() if served.llm is llm)
+            raise ApiError(404, message, param="model", code="model_not_found")
+        return known[name]
 
     def close(self) -> None:
         """Abort everything that runs, for good."""

@@ -12,6 +12,9 @@ from ...outputs import Logprob
 Position = dict[int, Logprob]
 """One token, the generated one first, then the likeliest."""
 
+NOTHING = Snapshot()
+"""Of a completion that has not been looked at."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Piece:
@@ -31,8 +34,7 @@ class Sampled:
 
     def __init__(self, job: Job, begin: int):
         self.job, self.begin = job, begin
-        self._told = [Snapshot()] * len(job.requests)
-        self._started = [False] * len(job.requests)
+        self._told = [NOTHING] * len(job.requests)
 
     @property
     def news(self) -> bool:
@@ -73,8 +75,7 @@ class Sampled:
             now = Snapshot.of(request)
             if now.finish_reason == before.finish_reason and len(now.ids) == len(before.ids):
                 continue
-            self._told[i], first = now, not self._started[i]
-            self._started[i] = True
+            self._told[i] = now
             wanted = request.params.logprobs is not None
             yield Piece(
                 index=self.begin + i,
@@ -83,7 +84,7 @@ class Sampled:
                 finish_reason=now.finish_reason,
                 stop_reason=now.stop_reason,
                 logprobs=self.job.logprobs(i, now.ids, len(before.ids)) if wanted else None,
-                first=first,
+                first=before is NOTHING,
             )
 
 

@@ -100,10 +100,14 @@ class Run:
         return all(job.finished for job in self.jobs)
 
     async def wait(self, ready: Callable[[], bool]) -> None:
-        """Until `ready`, which is asked after steps. Raises `DisconnectedError`, or what ended a job."""
+        """Until `ready`, which is asked after steps. Raises what `check` raises."""
         while not (self.gone or ready()):
             self._ready, self._future = ready, asyncio.get_running_loop().create_future()
             await self._future
+        self.check()
+
+    def check(self) -> None:
+        """Raise `DisconnectedError`, or what ended a job."""
         if self.gone:
             raise DisconnectedError
         for job in self.jobs:
