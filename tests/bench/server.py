@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ CLIENTS = Path(__file__).with_name("server_clients.py")
 AT_ONCE = 64
 ROUNDS = 3
 KV_BYTES = 16 << 30
+THREADS = {"nbllm-server": "CPU time of the event loop", "nbllm-pump": "CPU time of the steps"}
 
 
 def bodies(llm: LLM, count: int, length: int, low: int, high: int) -> list[dict[str, Any]]:
@@ -71,6 +73,12 @@ def ask(server: Server, work: list[dict[str, Any]], stream: bool) -> dict[str, f
     return json.loads(done.stdout)
 
 
+def cpu_seconds(name: str) -> float:
+    """CPU time that this process's thread of that name has had."""
+    [thread] = [t for t in threading.enumerate() if t.name == name]
+    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+
+
 def run(name: str) -> Iterator[tuple[str, float, str]]:
     """name: a shape of `gpu`, with random weights; without a GPU it is the bundled model, "tiny"."""
     tiny = name == "tiny" or not torch.cuda.is_available()
@@ -102,12 +110,15 @@ def figures(
     }
     speeds: dict[str, list[float]] = {way: [] for way in ways}
     last: dict[str, dict[str, float]] = {}
+    spent: dict[str, float] = {}
     for turn in range(ROUNDS + 1):
         for way, do in ways.items():
             llm.reset_prefix_cache()
+            before = {name: cpu_seconds(name) for name in THREADS if turn}
             last[way] = do()
             if turn:
                 speeds[way].append(last[way]["tokens"] / last[way]["seconds"])
+                spent = {name: cpu_seconds(name) - before[name] for name in THREADS}
     base = statistics.median(speeds["LLM.generate"])
     for way in ways:
         speed = statistics.median(speeds[way])
@@ -115,5 +126,7 @@ def figures(
         if way != "LLM.generate":
             yield f"{name}, {way}, share of LLM.generate", 100 * speed / base, "%"
     streamed = last["server, streamed"]
+    for thread, what in THREADS.items():
+        yield f"{name}, streamed, {what}", 1e6 * spent[thread] / streamed["tokens"], "µs a token"
     yield f"{name}, tokens in an event", streamed["tokens"] / streamed["events"], "tokens"
     yield f"{name}, first event, median", 1e3 * streamed["first"], "ms"
