@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 from nbllm import LLM, SamplingParams
-from nbllm.entrypoints.cli import main
+from nbllm.entrypoints.cli import batch, main
 from nbllm.entrypoints.cli.batch import Batch
 from nbllm.entrypoints.cli.journal import Journal
 from nbllm.errors import ParamError
 
+ROWS, SOME = 90, 40
 PARAMS = SamplingParams(temperature=0, max_tokens=4)
 NAMES = [
     "output",
@@ -180,7 +181,8 @@ def test_more_rows_than_a_chunk(run, llm, tmp_path, monkeypatch):
 
 
 def interrupt_after(llm, monkeypatch, count):
-    """Ctrl-C in the step after `count` requests have ended."""
+    """Ctrl-C in the step after `count` requests have ended, few at a time."""
+    monkeypatch.setattr(batch, "AT_ONCE", 16)
     collect, begin = llm.engine._collect, llm.engine.stats.num_ended
 
     def stop(plan, samples):
@@ -194,10 +196,10 @@ def interrupt_after(llm, monkeypatch, count):
 
 def test_resumed(run, llm, tmp_path, monkeypatch):
     """What was done is not done again, and what comes out is what one run would have made."""
-    prompts = [f"Number {i}" for i in range(600)]
+    prompts = [f"Number {i}" for i in range(ROWS)]
     (tmp_path / "in.txt").write_text("\n".join(prompts))
     params = SamplingParams(temperature=1, max_tokens=3)
-    interrupt_after(llm, monkeypatch, 300)
+    interrupt_after(llm, monkeypatch, SOME)
     with pytest.raises(
         KeyboardInterrupt,
         match=r"rows are kept in .*out\.jsonl\.partial; the same command goes on",
@@ -205,32 +207,32 @@ def test_resumed(run, llm, tmp_path, monkeypatch):
         run("in.txt", "out.jsonl", params=params)
     assert not (tmp_path / "out.jsonl").exists()
     head, *lines = (tmp_path / "out.jsonl.partial").read_text().splitlines()
-    assert 300 <= len(lines) < 600
+    assert SOME <= len(lines) < ROWS
     ended = llm.engine.stats.num_ended
     made = pd.read_json(run("in.txt", "out.jsonl", params=params), lines=True)
-    assert llm.engine.stats.num_ended - ended == 600 - len(lines)
+    assert llm.engine.stats.num_ended - ended == ROWS - len(lines)
     seed = json.loads(head)["seed"]
-    each = [SamplingParams(temperature=1, max_tokens=3, seed=seed + i) for i in range(600)]
+    each = [SamplingParams(temperature=1, max_tokens=3, seed=seed + i) for i in range(ROWS)]
     wanted = llm.generate(prompts, each, use_tqdm=False)
     assert made.text.tolist() == [o.outputs[0].text for o in wanted]
     assert made.prompt.tolist() == prompts
 
 
 def test_a_changed_row_is_done_again(run, llm, tmp_path, monkeypatch):
-    (tmp_path / "in.txt").write_text("\n".join(f"Row {i}" for i in range(600)))
-    interrupt_after(llm, monkeypatch, 300)
+    (tmp_path / "in.txt").write_text("\n".join(f"Row {i}" for i in range(ROWS)))
+    interrupt_after(llm, monkeypatch, SOME)
     with pytest.raises(KeyboardInterrupt):
         run("in.txt", "out.jsonl")
     (tmp_path / "in.txt").write_text(
-        "\n".join(["Another one", *(f"Row {i}" for i in range(1, 600))])
+        "\n".join(["Another one", *(f"Row {i}" for i in range(1, ROWS))])
     )
     made = pd.read_json(run("in.txt", "out.jsonl"), lines=True)
     assert made.text[:2].tolist() == texts(llm, ["Another one", "Row 1"])
 
 
 def test_another_run(run, llm, tmp_path, monkeypatch):
-    (tmp_path / "in.txt").write_text("\n".join(f"Row {i}" for i in range(600)))
-    interrupt_after(llm, monkeypatch, 300)
+    (tmp_path / "in.txt").write_text("\n".join(f"Row {i}" for i in range(ROWS)))
+    interrupt_after(llm, monkeypatch, SOME)
     with pytest.raises(KeyboardInterrupt):
         run("in.txt", "out.jsonl")
     other = SamplingParams(temperature=0, max_tokens=5)
@@ -239,7 +241,7 @@ def test_another_run(run, llm, tmp_path, monkeypatch):
     ):
         run("in.txt", "out.jsonl", params=other)
     assert (
-        len(pd.read_json(run("in.txt", "out.jsonl", params=other, fresh=True), lines=True)) == 600
+        len(pd.read_json(run("in.txt", "out.jsonl", params=other, fresh=True), lines=True)) == ROWS
     )
 
 
@@ -249,6 +251,34 @@ def test_nothing_is_written_over(run, tmp_path):
     with pytest.raises(ParamError, match="is there already; --fresh writes over it"):
         run("in.txt", "out.jsonl")
     run("in.txt", "out.jsonl", fresh=True)
+
+
+def test_what_was_begun_afresh_goes_on(run, llm, tmp_path, monkeypatch):
+    """The old file stays until the new one is whole, and is in nobody's way."""
+    (tmp_path / "in.txt").write_text("\n".join(f"Row {i}" for i in range(ROWS)))
+    (tmp_path / "out.jsonl").write_text("old")
+    interrupt_after(llm, monkeypatch, SOME)
+    with pytest.raises(KeyboardInterrupt):
+        run("in.txt", "out.jsonl", fresh=True)
+    assert (tmp_path / "out.jsonl").read_text() == "old"
+    ended = llm.engine.stats.num_ended
+    assert len(run("in.txt", "out.jsonl").read_text().splitlines()) == ROWS
+    assert llm.engine.stats.num_ended - ended < ROWS - SOME + 1
+
+
+def test_an_input_that_grows(run, llm, tmp_path, monkeypatch):
+    (tmp_path / "in.txt").write_text("One\n")
+    write = Batch._write
+
+    def grown(self, journal):
+        (tmp_path / "in.txt").write_text("One\nTwo\n")
+        write(self, journal)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batch, "_write", grown)
+        with pytest.raises(ParamError, match="more rows meanwhile; the same command does them"):
+            run("in.txt", "out.jsonl")
+    assert len(run("in.txt", "out.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_journal_cut_anywhere(tmp_path):
@@ -285,6 +315,7 @@ MISTAKES = [
     ("in.csv", "out.txt", None, "has to end in one of"),
     ("no.csv", "out.csv", None, "cannot read .*no.csv: No such file or directory"),
     ("in.csv", "no/out.csv", None, "there is no folder"),
+    ("in.csv", "in.csv", "a", "--in and --out are the same file"),
     ("in.csv", "out.csv", None, "--column says which; it has a, b"),
     ("in.csv", "out.csv", "aa", "there is no column 'aa'; it has a, b; did you mean 'a'"),
     ("empty.jsonl", "out.csv", None, "has no rows"),

@@ -51,7 +51,11 @@ class Batch:
         kind_of(target, writing=True)
         if not target.parent.is_dir():
             raise ParamError(f"--out {target}: there is no folder {str(target.parent)!r}")
-        if target.exists() and not fresh:
+        if source.resolve() == target.resolve():
+            raise ParamError(f"{source}: --in and --out are the same file")
+        self.journal = target.with_name(target.name + ".partial")
+        # a run that was begun with --fresh goes on without it
+        if target.exists() and not fresh and not self.journal.exists():
             raise ParamError(f"{target} is there already; --fresh writes over it")
         self.column = _column(source, column)
 
@@ -61,9 +65,8 @@ class Batch:
         A row that cannot be sent, or whose generation fails, gets the finish_reason "error", and in
         the column `error` the reason. On Ctrl-C `GenerationInterrupted` says what is kept.
         """
-        path = self.target.with_name(self.target.name + ".partial")
         run = self._identity(llm, params, chat, system)
-        with Journal(path, run, fresh=self.fresh) as journal:
+        with Journal(self.journal, run, fresh=self.fresh) as journal:
             if len(journal):
                 note(f"going on: {len(journal):,} rows were done; --fresh begins again")
             journal.begin(secrets.randbits(31) if params.seed is None else None)

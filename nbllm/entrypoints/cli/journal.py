@@ -63,7 +63,9 @@ class Journal:
         self._append({"row": row, "sent": key, "outputs": outputs})
 
     def outputs(self, row: int) -> list[dict[str, Any]]:
-        """What came of a row."""
+        """What came of a row. Raises `ParamError` for one that was not there when rows were read."""
+        if row not in self._at:
+            raise ParamError("the input has got more rows meanwhile; the same command does them")
         self._file.seek(self._at[row][0])
         return json.loads(self._file.readline())["outputs"]
 
