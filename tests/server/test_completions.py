@@ -225,6 +225,13 @@ def test_echo_scores_a_prompt(client, llm, stream):
     assert choice.logprobs.text_offset[:2] == [0, 0]
 
 
+def test_no_new_token_is_the_length_that_was_asked_for(client):
+    """Even where the one that is made in secret ends the text."""
+    body = {"allowed_token_ids": [1]}
+    made = client.completions.create(model="tiny", prompt=PARIS, max_tokens=0, extra_body=body)
+    assert (made.choices[0].text, made.choices[0].finish_reason) == ("", "length")
+
+
 def test_echo_with_logprobs_of_several(client):
     made = valid(
         client.completions.create(

@@ -89,7 +89,9 @@ class CompletionChoices(Choices):
     def chunk(self, piece: Piece, reader: Reader) -> dict[str, Any]:
         asked = self._asked
         if asked.max_tokens == 0:
-            piece = replace(piece, text="", token_ids=[], logprobs=piece.logprobs and [])
+            ended = piece.finish_reason and "length"
+            nothing = {"text": "", "token_ids": [], "logprobs": piece.logprobs and []}
+            piece = replace(piece, **nothing, finish_reason=ended, stop_reason=None)
         text = self._echoed(reader) + piece.text if asked.echo and piece.first else piece.text
         choice: dict[str, Any] = {
             "index": piece.index,

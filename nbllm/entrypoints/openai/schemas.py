@@ -16,9 +16,10 @@ Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\w.:-]+$")]
 Label = Annotated[str, Field(max_length=1024)]
 Text = Annotated[str, Field(min_length=1)]
+Stop = Annotated[str, Field(min_length=1, max_length=256)]
 
 PROMPT = "a string, a list of strings, token ids, or a list of lists of token ids"
-STOP = "a string, or a list of at most 64 strings, none of them empty"
+STOP = "a string, or a list of at most 32 strings, each of 1 to 256 characters"
 TOOL_CHOICE = '"none", "auto", "required", or {"type": "function", "function": {"name": …}}'
 RESPONSE_FORMAT = (
     '{"type": "text"}, {"type": "json_object"}, or {"type": "json_schema", "json_schema": '
@@ -103,7 +104,8 @@ class GenerationRequest(Body):
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     seed: Seed | None = None
-    stop: Text | Annotated[list[Text], Field(max_length=64)] | None = Field(None, description=STOP)
+    # looked for in every step
+    stop: Stop | Annotated[list[Stop], Field(max_length=32)] | None = Field(None, description=STOP)
     logit_bias: dict[str, float] | None = Field(None, max_length=1024)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -122,7 +124,7 @@ class GenerationRequest(Body):
     min_tokens: Int | None = None
     stop_token_ids: list[Int] | None = Field(None, max_length=64)
     allowed_token_ids: list[Int] | None = None
-    bad_words: list[Text] | None = Field(None, max_length=1024)
+    bad_words: list[Stop] | None = Field(None, max_length=256)
     ignore_eos: bool | None = None
     include_stop_str_in_output: bool | None = None
     skip_special_tokens: bool | None = None
