@@ -382,6 +382,23 @@ class LLM:
         )
         return [{"prompt": p.text, "prompt_token_ids": p.token_ids} for p in prompts]
 
+    def find_chat_template(self, *, tools: bool = False) -> str:
+        """The template that `chat` uses when it is given none. Raises `TemplateError`."""
+        return chats.find_template(self.tokenizer, None, self._chat_template, tools=tools)
+
+    def prepare(
+        self,
+        prompts: list[Prompt],
+        sampling_params: AnyParams | Sequence[AnyParams],
+        *,
+        priority: int | Sequence[int] | None = None,
+    ) -> list[Job | BeamCompletions]:
+        """What `generate` would run, checked and not begun, for an `engine.pump.Pump` to run.
+
+        Raises what `generate` raises before it begins.
+        """
+        return self._jobs(prompts, sampling_params, priority)
+
     async def agenerate(
         self,
         prompts: Any,
@@ -643,6 +660,11 @@ class LLM:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
             self._freed = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
 
     def __enter__(self) -> LLM:
         return self

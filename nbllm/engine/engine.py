@@ -68,6 +68,11 @@ class Engine:
         added = [r for kind, r in list(self._inbox) if kind == "add"]
         return len({r.id for r in [*list(self.live.values()), *added] if not r.finished})
 
+    @property
+    def busy(self) -> bool:
+        """Whether a step would find anything to do."""
+        return bool(self.live or self._inbox)
+
     def add(self, request: Request) -> None:
         """Queue a request. Never waits."""
         self._inbox.append(("add", request))

@@ -112,7 +112,7 @@ class Job:
             text=now.text[len(before.text) :],
             token_ids=now.ids[known:],
             cumulative_logprob=sum(r.logprobs[: len(now.ids)]),
-            logprobs=self._logprobs(index, now.ids, known) if wanted else None,
+            logprobs=self.logprobs(index, now.ids, known) if wanted else None,
             finish_reason=now.finish_reason,
             stop_reason=now.stop_reason,
             reader=self._reader(r, now),
@@ -125,7 +125,8 @@ class Job:
             return None
         return partial(self.read, now.text, id=r.id)
 
-    def _logprobs(self, index: int, ids: list[int], begin: int) -> list[dict[int, Logprob]]:
+    def logprobs(self, index: int, ids: list[int], begin: int) -> list[dict[int, Logprob]]:
+        """Of the completion `index`, whose tokens so far are `ids`, from its token `begin` on."""
         # a position never changes, so a stream makes each once
         self.positions = self.positions or [[] for _ in self.requests]
         known, r = self.positions[index], self.requests[index]
@@ -143,7 +144,7 @@ class Job:
             found.setdefault(other, self._logprob(other, value, rank))
         return found
 
-    def _prompt_logprobs(self) -> list[dict[int, Logprob] | None] | None:
+    def prompt_logprobs(self) -> list[dict[int, Logprob] | None] | None:
         """One dictionary a prompt token, None for the first; None until all are there."""
         r = self.requests[0]
         if r.params.prompt_logprobs is None or r.scoring:
@@ -169,7 +170,7 @@ class Job:
             ],
             finished=all(s.finish_reason for s in now),
             metrics=self._metrics(),
-            prompt_logprobs=self._prompt_logprobs(),
+            prompt_logprobs=self.prompt_logprobs(),
             num_cached_tokens=first.num_reused or 0,
         )
 

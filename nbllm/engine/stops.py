@@ -65,4 +65,9 @@ def output_text(
 
 def _overlap(text: str, stop: str) -> int:
     """Length of the longest end of `text` that begins `stop`."""
-    return next((k for k in range(len(stop) - 1, 0, -1) if text.endswith(stop[:k])), 0)
+    begin = max(0, len(text) - len(stop) + 1)
+    while (begin := text.find(stop[0], begin)) >= 0:
+        if stop.startswith(text[begin:]):
+            return len(text) - begin
+        begin += 1
+    return 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,18 @@ class Tokenizer:
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         return self.backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
 
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes of one token, which need not be whole characters."""
+        text = self.decode([token], skip_special_tokens=False)
+        if "\ufffd" not in text:
+            return text.encode()
+        stored = self.backend.id_to_token(token) or ""
+        if found := re.fullmatch(r"<0x([0-9A-F]{2})>", stored):
+            return bytes.fromhex(found[1])
+        table = _byte_level()
+        known = all(c in table for c in stored)
+        return bytes(table[c] for c in stored) if known else text.encode()
+
     def special_token(self, name: str) -> str | None:
         """The text of "bos_token", "eos_token" …; configs hold a string or a dictionary."""
         token = self.config.get(name)
@@ -76,6 +89,14 @@ class Tokenizer:
     def eos_token_id(self) -> int | None:
         token = self.special_token("eos_token")
         return None if token is None else self.backend.token_to_id(token)
+
+
+@cache
+def _byte_level() -> dict[str, int]:
+    """The characters by which byte-level vocabularies write bytes: printable ones stand for themselves."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(0x100) if b not in set(printable)]
+    return {chr(b): b for b in printable} | {chr(0x100 + i): b for i, b in enumerate(others)}
 
 
 class TokenText:
@@ -101,11 +122,15 @@ class TokenText:
     def sofar(self, ids: Sequence[int]) -> str:
         """The text that is certain: without a last character that is still incomplete."""
         read, start, out, text = self._state
+        if behind := len(ids) < read:
+            # another thread has read newer tokens meanwhile; their text is none of these ids'
+            read, start, out, text = 0, 0, 0, ""
         for end in range(read + 1, len(ids) + 1):
             before, window = self.whole(ids[start:out]), self.whole(ids[start:end])
             if len(window) > len(before) and not window.endswith("\ufffd"):
                 text, start, out = text + window[len(before) :], out, end
-        self._state = (max(read, len(ids)), start, out, text)
+        if not behind:
+            self._state = (len(ids), start, out, text)
         return text
 
     def whole(self, ids: Sequence[int]) -> str:

@@ -35,10 +35,11 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Remove what loading added, and put back magics of the same names. Loaded models stay."""
-    from . import completion
+    from . import completion, serving
 
     if (magics := _loaded(shell)) is None:
         return
+    serving.stop(magics)
     completion.remove(shell, magics)
     for kind, names in magics.replaced.items():
         table = shell.magics_manager.magics[kind]

@@ -11,7 +11,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 
 from .. import resident
 from ..errors import did_you_mean
-from . import upkeep
+from . import serving, upkeep
 from .command_line import parse, words
 from .flags import filled, number
 
@@ -30,6 +30,10 @@ HELP = """\
 %nbllm unload [NAME]  free one model's memory, or everything's
 %nbllm sleep [NAME]   give the GPU's memory back for a while; --level 2 drops the weights, too
 %nbllm wake [NAME]    take it again
+%nbllm serve          the loaded models for OpenAI's clients, beside the cells; --stop ends it
+    --port N              8000; 0 takes one that is free
+    --host H              this machine alone, if it is not given
+    --api-key KEY         what clients have to send, or {{ name }} of a variable
 %nbllm models         what can be loaded without a download
 %nbllm config         defaults of the magics; %nbllm config max_tokens=200 sets one
 %nbllm reset          forget conversations and cached prefixes
@@ -78,6 +82,8 @@ def status(args: Namespace) -> None:
         current = len(models) > 1 and llm is resident.current()
         print(_headline(name, llm.info()) + " (current)" * current)
         print(_details(llm.info(), upkeep.activity(llm)))
+    if server := args.magics.server:
+        print(f"serving {server.url}")
 
 
 def unload(args: Namespace) -> None:
@@ -130,6 +136,7 @@ def _parsers() -> dict[str, MagicArgumentParser]:
     parsers["wake"].add_argument("model", nargs="?")
     parsers["config"].add_argument("settings", nargs="*")
     parsers["verify"].add_argument("file", nargs="?")
+    serving.add_flags(parsers["serve"])
     return parsers
 
 
@@ -145,6 +152,7 @@ _COMMANDS = {
     "config": upkeep.config,
     "reset": upkeep.reset,
     "verify": upkeep.verify,
+    "serve": serving.serve,
 }
 PARSERS = _parsers()
 """Of each command."""

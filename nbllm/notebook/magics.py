@@ -35,6 +35,8 @@ from .structured import CHOICE_FLAGS, STRUCTURED_FLAGS
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ..entrypoints.openai import Server
+
 SAMPLING = (*SAMPLING_FLAGS, *STRUCTURED_FLAGS, *CHOICE_FLAGS)
 WORDS = argument(
     "words", nargs="*", help="in a cell: variable for the DataFrame; on a line: the prompt"
@@ -67,6 +69,7 @@ class Nbllm(Magics):
         self.runs = Runs(self)
         self.replaced: dict[str, dict[str, Any]] = {}
         self.matcher: Callable[..., Any] | None = None
+        self.server: Server | None = None
 
     @property
     def conversations(self) -> dict[str, Conversation]:

@@ -18,11 +18,13 @@ BENCHMARKS = (
     "beam",
     "structured",
     "notebook",
+    "server",
     "gpu",
     "fields",
     "start",
     "profile",
     "families",
+    "growth",
 )
 RESULTS = Path(__file__).with_name("results.csv")
 COLUMNS = ["benchmark", "case", "figure", "unit", "machine", "torch", "nbllm", "commit"]
@@ -45,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--keep", action="store_true", help="append the figures to results.csv")
-    shape = "gpu, fields, start, profile, families, growth: the shape of which model"
+    shape = "gpu, fields, start, server, profile, families, growth: the shape of which model"
     parser.add_argument("--model", default="opt-125m", help=shape)
     parser.add_argument("--only", choices=("beams",), help="gpu: only these cases")
     parser.add_argument("--peers", action="store_true", help="gpu, families: transformers too")
@@ -62,6 +64,7 @@ def main() -> None:
         "profile": [args.model],
         "families": [args.model, args.peers],
         "growth": [args.model],
+        "server": [args.model],
     }
     model = options.get(args.name, [])
     rows = []

@@ -33,6 +33,7 @@ ADDRESSES = {
     ],
     "nbllm.outputs": ["RequestOutput", "CompletionOutput", "BeamSearchOutput", "Logprob"],
     "nbllm.entrypoints.chat_utils": ["load_chat_template"],
+    "nbllm.entrypoints.openai": ["Server", "Options", "Limits"],
     "nbllm.errors": ["NbllmError", "GenerationInterrupted"],
 }
 
