@@ -16,12 +16,12 @@ from .. import views
 from ..errors import GenerationInterrupted, ParamError
 from ..outputs import RequestOutput
 from ..replays import Made, Recording
+from ..results.generation import beside
+from ..results.provenance import Provenance, plain
+from ..results.work import draw_seed
 from ..sampling_params import BeamSearchParams, SamplingParams
 from .command_line import parse
-from .provenance import Provenance, plain
-from .results import beside
 from .run import droppable_interrupts
-from .work import draw_seed
 
 if TYPE_CHECKING:
     import pandas as pd

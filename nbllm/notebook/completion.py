@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import resident
 from ..prompts import is_conversation
+from ..results.conversation import Conversation, Reply
 from .commands import PARSERS
-from .conversation import Conversation, Reply
 from .sampling_flags import SAMPLING
 
 if TYPE_CHECKING:

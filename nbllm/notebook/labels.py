@@ -12,9 +12,9 @@ from .. import views
 from ..errors import GenerationInterrupted
 from ..outputs import ChoiceOutput, ScoreOutput
 from ..replays import Made, Recording
+from ..results.generation import beside
+from ..results.provenance import Provenance
 from .live import PROGRESS_AFTER
-from .provenance import Provenance
-from .results import beside
 from .run import droppable_interrupts
 
 if TYPE_CHECKING:

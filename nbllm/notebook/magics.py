@@ -17,13 +17,13 @@ from IPython.core.magic import (
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool, Float, Int
 
+from ..results.conversation import Conversation
+from ..results.generation import Generation
 from . import commands
 from .command_line import Call, read
 from .comparison import Comparison
-from .conversation import Conversation
 from .flags import flag, with_flags
 from .labels import Labels
-from .results import Generation
 from .run import without_frames
 from .run_flags import LONG_FLAGS, RUN_FLAGS, STREAM_FLAGS
 from .runs import Runs

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GenerationInterrupted, NbllmError
 from ..outputs import CompletionOutput, RequestMetrics, RequestOutput
+from ..results.provenance import Provenance
 from ..sampling_params import RequestOutputKind
 from .live import Latest, Watch, ended
-from .provenance import Provenance
 
 if TYPE_CHECKING:
     from ..llm import LLM
+    from ..results.work import Work
     from .live import Screen
     from .resume import Finished
-    from .work import Work
 
 Stream = Generator[RequestOutput, None, None]
 

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, cast
 from IPython.core.error import UsageError
 
 from .. import resident
-from ..errors import NoModelError
+from ..results.conversation import Conversation
+from ..results.generation import Generation
+from ..results.work import Work, draw_seed
 from ..sampling_params import BeamSearchParams, SamplingParams
 from . import comparison, trim
 from .checkpoint import Checkpoint
 from .command_line import Call, one_name
-from .conversation import Conversation
 from .flags import given, layered
 from .grid import settings
 from .labels import Labels, label
 from .live import Screen
 from .prompts import filled_in, prompts
-from .results import Generation
 from .resume import Finished, identity
 from .run import run
 from .sampling_flags import SAMPLING
@@ -31,7 +31,6 @@ from .search import Found, search
 from .search_flags import SEARCH
 from .structured import choices, structured
 from .turns import Turn, free_name, turn
-from .work import Work, draw_seed
 
 if TYPE_CHECKING:
     from ..llm import LLM
@@ -309,16 +308,9 @@ class Runs:
 
     def llm(self, name: str | None) -> LLM:
         """The model to use; the bundled one where none is loaded."""
-        try:
+        if not self.magics.autoload:
             return resident.current(name)
-        except NoModelError:
-            if name or resident.loaded() or not self.magics.autoload:
-                raise
-        llm = resident.load()
-        self.screen.say(
-            f"no model was loaded: this is {llm.name!r}, the bundled one; %nbllm load MODEL loads another"
-        )
-        return llm
+        return resident.current_or_bundled(name, self.screen.say)
 
     def _params(self, llm: LLM, call: Call, max_tokens: int | None) -> SamplingParams:
         """The model's defaults, then `%config`, then flags."""

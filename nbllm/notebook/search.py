@@ -12,9 +12,9 @@ from .. import views
 from ..errors import GenerationInterrupted
 from ..outputs import BeamSearchOutput
 from ..replays import Made, Recording
+from ..results.generation import beside
+from ..results.provenance import Provenance
 from ..sampling_params import BeamSearchParams
-from .provenance import Provenance
-from .results import beside
 from .run import droppable_interrupts
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ParamError
 from ..outputs import CompletionOutput, RequestOutput
-from .results import Generation
+from .generation import Generation
 
 if TYPE_CHECKING:
     import pandas as pd
