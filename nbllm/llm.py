@@ -17,8 +17,10 @@ from . import chat as chats
 from .engine import waiting
 from .engine.beam_job import BeamCompletions, BeamJob
 from .engine.build import Limits, pick_device, pick_dtype
+from .engine.device_memory import device_memory
 from .engine.intake import Intake
 from .engine.job import Job
+from .engine.listing import called, listed
 from .engine.runner import page_bytes
 from .engine.scoring import Scorer
 from .engine.sleep import PARTS
@@ -37,6 +39,7 @@ from .outputs import (
     Gauge,
     Metric,
     ModelInfo,
+    RequestInfo,
     RequestOutput,
     ScoreOutput,
 )
@@ -500,6 +503,27 @@ class LLM:
             stats.whole.histogram("nbllm:e2e_request_latency_seconds"),
         ]
 
+    def requests(self) -> list[RequestInfo]:
+        """The prompts in the engine at this moment, whoever waits for them, oldest first."""
+        self._check_open()
+        return listed(self.engine, self.tokenizer)
+
+    def abort(self, request_id: str) -> int:
+        """End what runs under an id of `requests`, or every prompt of a call ("3" for "3-0", "3-1" …).
+
+        Whoever waits for it gets what there is, with finish_reason "abort"; `score` and `choose` raise
+        `GenerationInterrupted`. Returns how many completions or searches were ended; an unknown id is
+        no error: what has just finished is unknown.
+        """
+        self._check_open()
+        self.intake.end_call(request_id)
+        ended = called(self.engine, request_id)
+        for request in ended:
+            self.engine.abort(request)
+        # nobody may be stepping: a stream can be left for a moment
+        self.engine.settle()
+        return len(ended)
+
     def info(self) -> ModelInfo:
         """What is loaded and how, with the engine's present state."""
         self._check_open()
@@ -519,6 +543,7 @@ class LLM:
             weight_bytes=self._num_parameters * self._dtype.itemsize,
             kv_bytes=scheduler.pages.num_pages * page_bytes(self.config, self._dtype),
             memory={**self._weight_bytes(), "kv_cache": scheduler.pages.memory.num_bytes},
+            device_memory=device_memory(self._device),
             num_pages=scheduler.pages.num_pages - 1,
             num_free_pages=scheduler.pages.num_free,
             num_running=len(scheduler.running),
