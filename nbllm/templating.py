@@ -8,13 +8,13 @@ touched at all.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 from .errors import PromptError, did_you_mean
 
-OPENING = "{{"
+OPENING, CLOSING = "{{", "}}"
 
 
 class Template:
@@ -56,6 +56,11 @@ class Template:
         except Exception as error:
             # the expression is the user's: a division by zero, a missing key, a method that raises
             raise _mistake(f"{type(error).__name__}: {error}") from None
+
+
+def filters() -> Mapping[str, Callable]:
+    """What may follow a `|`."""
+    return _environment().filters
 
 
 def _mistake(reason: str) -> PromptError:

@@ -21,6 +21,7 @@ from .checkpoint import Checkpoint
 from .command_line import Call, one_name
 from .flags import given, layered
 from .grid import settings
+from .interrupts import Stop
 from .labels import Labels, label
 from .live import Screen
 from .prompts import filled_in, prompts
@@ -52,10 +53,12 @@ class Runs:
         self.magics = magics
         self.conversations: dict[str, Conversation] = {}
         self.unfinished: Finished | None = None
+        self.stop = Stop()
         self.screen = Screen(magics.shell)
 
     def begin(self, call: Call) -> None:
         """A new call. IPython keeps a cell's source as it runs it: a `%%magic` is one line."""
+        self.stop.check()
         source = (self.shell.user_ns.get("_ih") or [""])[-1].strip()
         alone = call.from_cell and "\n" not in source and source.startswith(_CELL_MAGIC)
         self.screen = Screen(self.shell, quiet=call.args.quiet, alone=alone)
@@ -162,7 +165,7 @@ class Runs:
         llm = self.llm(call.args.model)
         params = self._search_params(call.args)
         keep = partial(self._keep_search, trace, call.out, partial(Found, over=over))
-        result = search(llm, params, prompts=texts, quiet=call.args.quiet, keep=keep)
+        result = search(self.screen, llm, params, prompts=texts, stop=self.stop, keep=keep)
         # a table of sequences says little about a search, so it is shown even if it has a name
         return None if call.out and call.args.quiet else result
 
@@ -215,7 +218,7 @@ class Runs:
         keep = partial(self._keep, call.out, make)
         result = label(
             self.screen, llm, kind=kind, prompts=texts, values=values, ask=ask,
-            keep=keep,
+            stop=self.stop, keep=keep,
         )  # fmt: skip
         return None if call.out else result
 
@@ -248,7 +251,7 @@ class Runs:
                 "default": replace(base, seed=draw_seed() if base.seed is None else base.seed)
             }
         keep = partial(self._keep, call.out, partial(comparison.Comparison, over=over))
-        result = comparison.compared(llms, texts, chosen, quiet=args.quiet, keep=keep)
+        result = comparison.compared(self.screen, llms, texts, chosen, stop=self.stop, keep=keep)
         return None if call.out else result
 
     def _run(
@@ -258,10 +261,10 @@ class Runs:
         failed = True
         try:
             result = run(
-                self.screen, llm, work, stream=call.args.stream,
+                self.screen, llm, work, stream=call.args.stream, stop=self.stop,
                 finished=finished, keep=partial(self._keep, call.out, make),
             )  # fmt: skip
-            failed = False
+            failed = self.stop.asked
         finally:
             if finished is not None:
                 finished.close()
