@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
-EXTENSION := $(wildcard labextension/src/*.ts labextension/src/view/*.ts labextension/style/*.css labextension/package.json labextension/yarn.lock)
+EXTENSION := $(shell find labextension/src labextension/style labextension/schema -type f) labextension/package.json labextension/yarn.lock
 
 .PHONY: demo lab notebooks docs screenshots test check format clean
 
@@ -37,12 +37,15 @@ check: $(VENV)/.check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	@if command -v node >/dev/null; then cd labextension && PATH=$(CURDIR)/$(BIN):$$PATH jlpm check; \
+	  else echo "node is missing: the JupyterLab extension is not checked"; fi
 	$(MAKE) test
 	$(PYTEST) -m "slow and not gpu"
 
 format: $(VENV)/.check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@if command -v node >/dev/null; then cd labextension && PATH=$(CURDIR)/$(BIN):$$PATH jlpm format; fi
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "nbllm needs Python 3.11 or newer; set PYTHON=/path/to/it"; exit 1; }

@@ -17,8 +17,10 @@ from . import chat as chats
 from .engine import waiting
 from .engine.beam_job import BeamCompletions, BeamJob
 from .engine.build import Limits, pick_device, pick_dtype
+from .engine.device_memory import device_memory
 from .engine.intake import Intake
 from .engine.job import Job
+from .engine.listing import called, listed
 from .engine.runner import page_bytes
 from .engine.scoring import Scorer
 from .engine.sleep import PARTS
@@ -37,6 +39,7 @@ from .outputs import (
     Gauge,
     Metric,
     ModelInfo,
+    RequestInfo,
     RequestOutput,
     ScoreOutput,
 )
@@ -572,7 +575,7 @@ class LLM:
         >>> llm.is_sleeping()
         False
         """
-        self._check_open()
+        self._refuse_closed()
         return self.engine.asleep
 
     def get_metrics(self) -> list[Metric]:
@@ -586,7 +589,7 @@ class LLM:
         >>> {m.name: m.value for m in llm.get_metrics() if "num_requests" in m.name}
         {'nbllm:num_requests_running': 0, 'nbllm:num_requests_waiting': 0}
         """
-        self._check_open()
+        self._refuse_closed()
         stats, scheduler = self.engine.stats, self.engine.scheduler
         pages = scheduler.pages
         used = pages.num_pages - 1 - pages.num_free
@@ -613,6 +616,34 @@ class LLM:
             stats.whole.histogram("nbllm:e2e_request_latency_seconds"),
         ]
 
+    def requests(self) -> list[RequestInfo]:
+        """The prompts in the engine at this moment, whoever waits for them, oldest first.
+
+        >>> llm.requests()
+        []
+        """
+        self._refuse_closed()
+        return listed(self.engine, self.tokenizer)
+
+    def abort(self, request_id: str) -> int:
+        """End what runs under an id of `requests`, or every prompt of a call ("3" for "3-0", "3-1" …).
+
+        Whoever waits for it gets what there is, with finish_reason "abort"; `score` and `choose` raise
+        `GenerationInterrupted`. Returns how many completions or searches were ended; an unknown id is
+        no error: what has just finished is unknown.
+
+        >>> llm.abort("3")
+        0
+        """
+        self._refuse_closed()
+        self.intake.end_call(request_id)
+        ended = called(self.engine, request_id)
+        for request in ended:
+            self.engine.abort(request)
+        # nobody may be stepping: a stream can be left for a moment
+        self.engine.settle()
+        return len(ended)
+
     def info(self) -> ModelInfo:
         """What is loaded and how, with the engine's present state.
 
@@ -620,7 +651,7 @@ class LLM:
         >>> info.name, info.architecture, info.max_model_len
         ('tiny', 'LlamaForCausalLM', 2048)
         """
-        self._check_open()
+        self._refuse_closed()
         scheduler = self.engine.scheduler
         templates = chats.templates_of(self.tokenizer)
         template = self._chat_template or templates.get("default")
@@ -637,6 +668,7 @@ class LLM:
             weight_bytes=self._num_parameters * self._dtype.itemsize,
             kv_bytes=scheduler.pages.num_pages * page_bytes(self.config, self._dtype),
             memory={**self._weight_bytes(), "kv_cache": scheduler.pages.memory.num_bytes},
+            device_memory=device_memory(self._device),
             num_pages=scheduler.pages.num_pages - 1,
             num_free_pages=scheduler.pages.num_free,
             num_running=len(scheduler.running),
@@ -682,9 +714,13 @@ class LLM:
         weights = 0 if isinstance(self._origin, Live) else _bytes(network.parameters())
         return {"weights": weights, "tables": _bytes(network.buffers())}
 
-    def _check_open(self) -> None:
+    def _refuse_closed(self) -> None:
+        """For what only looks, from any thread."""
         if self._closed:
             raise ClosedError(f"{self.name!r} was closed; load it again")
+
+    def _check_open(self) -> None:
+        self._refuse_closed()
         if isinstance(live := self._origin, Live):
             if live.moved:
                 self.engine.weights_changed(live.build(self._dtype, self._device))

@@ -310,11 +310,31 @@ class ChoiceOutput:
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
+class RequestInfo:
+    """A prompt in the engine, at one moment.
+
+    request_id: as its output will have it; all prompts of one call begin with the same number.
+    prompt: its last tokens as text. state: "waiting", "prefilling", "running" or "searching".
+    num_tokens, max_tokens: generated, and at most, of all its completions; of a search its steps.
+    arrival_time: seconds since the epoch.
+    """
+
+    request_id: str
+    prompt: str
+    state: str
+    num_prompt_tokens: int
+    num_tokens: int
+    max_tokens: int
+    arrival_time: float
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
 class ModelInfo:
     """What is loaded, and how. Sizes in bytes; kv_bytes is what the page pool may grow to.
 
     quantization: how the weights are stored and what became of them; None: they are plain.
     memory: by part, what this model holds on its device; weights of an adopted model are the user's.
+    device_memory: "free" and "total" of the device, whoever uses the rest; empty where nobody tells.
     """
 
     name: str
@@ -329,6 +349,7 @@ class ModelInfo:
     weight_bytes: int
     kv_bytes: int
     memory: dict[str, int] = field(default_factory=dict)
+    device_memory: dict[str, int] = field(default_factory=dict)
     num_pages: int
     num_free_pages: int
     num_running: int

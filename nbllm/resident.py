@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from .errors import ModelError, NoModelError, did_you_mean
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 _llms: dict[str, LLM] = {}
 _current: str | None = None
 _last: Any = None
+_bundled = Lock()
 
 
 def load(model: Any = "tiny", tokenizer: Any = None, *, name: str | None = None, **options) -> LLM:
@@ -60,6 +63,24 @@ def current(name: str | None = None) -> LLM:
     if chosen is None or chosen not in _llms:
         raise NoModelError("no model is loaded; nbllm.load() or %nbllm load MODEL loads one")
     return _llms[chosen]
+
+
+def current_or_bundled(name: str | None, say: Callable[[str], Any]) -> LLM:
+    """As `current`; where nothing at all is loaded the bundled model is, and `say` gets a line about it.
+
+    What widgets and magics use. Several of them may ask at once, from threads: it is loaded once.
+    """
+    with _bundled:
+        try:
+            return current(name)
+        except NoModelError:
+            if name or _llms:
+                raise
+        llm = load()
+    say(
+        f"no model was loaded: this is {llm.name!r}, the bundled one; %nbllm load MODEL loads another"
+    )
+    return llm
 
 
 def use(name: str) -> LLM:

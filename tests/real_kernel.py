@@ -4,24 +4,29 @@ from contextlib import contextmanager
 
 
 class Kernel:
-    """Runs cells in a kernel and collects what they send."""
+    """Runs cells in a kernel and collects what they send. others: messages that no cell sent."""
 
     def __init__(self, manager, client):
-        self.manager, self.client = manager, client
+        self.manager, self.client, self.others = manager, client, []
 
-    def run(self, code, *, interrupt_when=None, again_after=None):
-        """(status of the reply, messages). interrupt_when: sends SIGINT at the first message it accepts."""
+    def run(self, code, *, interrupt_when=None, again_after=None, interrupt=None):
+        """(status of the reply, messages). interrupt_when: sends SIGINT at the first message it accepts.
+
+        interrupt: what to do instead of that.
+        """
+        interrupt = interrupt or self.manager.interrupt_kernel
         request, messages = self.client.execute(code), []
         while True:
             message = self.client.get_iopub_msg(timeout=120)
             if message["parent_header"].get("msg_id") != request:
+                self.others.append(message)
                 continue
             messages.append(message)
             if interrupt_when and interrupt_when(message):
                 interrupt_when = None
-                self.manager.interrupt_kernel()
+                interrupt()
                 if again_after:
-                    self.manager.interrupt_kernel()
+                    interrupt()
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 break
         while True:

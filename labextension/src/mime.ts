@@ -1,15 +1,16 @@
 /**
  * Draws results in JupyterLab: in a cell that runs, and in a saved notebook without a kernel.
  *
- *   mime.ts ── view/result.ts     is this a result we know?
- *          ├── view/html.ts       what has no view of its own yet: its HTML, as JupyterLab draws it
- *          └── view/draw.ts       prompts ── view/completion.ts ── view/tokens.ts ── view/alternatives.ts
+ *   mime.ts ── view/draw.ts ── completions.ts    prompts and completions ── tokens.ts ── alternatives.ts
+ *          │               ├── beam/             sequences and the tree of a search
+ *          │               ├── table/            scores, choices, comparisons
+ *          │               └── conversation.ts   messages
+ *          └── view/html.ts                      kinds of a newer nbllm: their HTML, as JupyterLab draws it
  */
 import { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { Widget } from '@lumino/widgets';
-import { draw, drawUnknown } from './view/draw';
+import { draw, isOfAnotherKind } from './view/draw';
 import { htmlElement } from './view/html';
-import { isDrawnAsHtml, isResult } from './view/result';
 
 const MIME_TYPE = 'application/vnd.nbllm.v1+json';
 
@@ -22,13 +23,11 @@ class ResultWidget extends Widget implements IRenderMime.IRenderer {
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const data: unknown = model.data[MIME_TYPE];
     const html = joined(model.data['text/html']);
-    if (isDrawnAsHtml(data) && html !== undefined) {
+    if (isOfAnotherKind(data) && html !== undefined) {
       this.node.replaceChildren(htmlElement(html, model.trusted, this.options.sanitizer));
-      return;
+    } else {
+      this.node.replaceChildren(...draw(data, joined(model.data['text/plain'])));
     }
-    this.node.replaceChildren(
-      ...(isResult(data) ? draw(data) : drawUnknown(data, joined(model.data['text/plain'])))
-    );
   }
 }
 

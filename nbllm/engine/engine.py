@@ -58,6 +58,7 @@ class Engine:
         self._inbox: deque[tuple[str, Request]] = deque()
         self._turns = Turns()
         self._whole = True  # the last step ran to its end
+        self._closed = False
         self._watched: dict[str, Request] = {}  # those with stop strings
         self.stats = Stats()
         self.waves = Waves(runner, scheduler, self.stats)
@@ -65,8 +66,14 @@ class Engine:
     @property
     def num_unfinished(self) -> int:
         """Requests that are running, waiting, or just added."""
-        added = [r for kind, r in list(self._inbox) if kind == "add"]
-        return len({r.id for r in [*list(self.live.values()), *added] if not r.finished})
+        return len(self.unfinished)
+
+    @property
+    def unfinished(self) -> list[Request]:
+        """These requests, as they are at this moment: another thread may be stepping."""
+        added = {r.id: r for kind, r in list(self._inbox) if kind == "add"}
+        both = {**added, **self.live.copy()}
+        return [r for r in both.values() if not r.finished]
 
     @property
     def busy(self) -> bool:
@@ -124,8 +131,9 @@ class Engine:
                 self.runner.replace(model)
 
     def close(self) -> None:
-        """End every request and let go of the model and the cache."""
+        """End every request, those that are added later too, and let go of the model and the cache."""
         with self._turns, self._home:
+            self._closed = True
             for request in [*self.live.values(), *(r for _, r in self._inbox)]:
                 request.finish_reason = request.finish_reason or "abort"
             self._inbox.clear()
@@ -181,6 +189,8 @@ class Engine:
             self._inbox.popleft()
 
     def _take(self, request: Request) -> None:
+        if self._closed:
+            request.finish_reason = request.finish_reason or "abort"
         if request.finished or request.id in self.live:
             return
         self.live[request.id] = request

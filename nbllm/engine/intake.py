@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
+from itertools import count, takewhile
 from random import Random
 from typing import Any
 
@@ -42,7 +42,7 @@ class Intake:
         self.model_eos_ids = frozenset(model_eos_ids)
         self.max_model_len, self.num_pages, self.page_bytes = max_model_len, num_pages, page_bytes
         self.grammars = Grammars(tokenizer, config.vocab_size, self.eos_ids)
-        self._random, self._calls = Random(seed), count()
+        self._random, self._calls, self._over = Random(seed), count(), set[int]()
 
     def jobs(
         self,
@@ -62,13 +62,19 @@ class Intake:
         """As `jobs`, each made when it is asked for; a wrong prompt is found when its turn comes."""
         for each in {id(p): p for p in params}.values():
             self.check_params(each)
-        call = next(self._calls)
-        return (
+        call = self.new_call()
+        jobs = (
             self._search(f"{call}-{i}", prompt, p.clone(), priority)
             if isinstance(p, BeamSearchParams)
             else self._job(f"{call}-{i}", prompt, p.clone(), priority)
             for i, (prompt, p, priority) in enumerate(zip(prompts, params, priorities, strict=True))
         )
+        return takewhile(lambda _: call not in self._over, jobs)
+
+    def end_call(self, call: str) -> None:
+        """Make no more jobs of this call, if it is one."""
+        if call.isdecimal():
+            self._over.add(int(call))
 
     def request(self, id: str, ids: list[int], params: SamplingParams, **more: Any) -> Request:
         """One request for the prompt `ids`; `more` are fields of `Request`."""
@@ -90,6 +96,10 @@ class Intake:
             text=self._text(params) if params.detokenize else None,
             **more,
         )
+
+    def new_call(self) -> int:
+        """A number that no other call has: ids of requests begin with it."""
+        return next(self._calls)
 
     def draw_seed(self) -> int:
         """A seed for a request that was given none; an LLM's own seed makes them repeatable."""

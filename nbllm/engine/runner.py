@@ -94,8 +94,9 @@ class Runner:
 
     def idle(self) -> None:
         """Nobody is left: keep nothing that only serves who runs."""
-        if self.row_cache is not None:
-            self.row_cache.clear()
+        # one that was closed has none: a stream that was left may be dropped after that
+        if (cache := getattr(self, "row_cache", None)) is not None:
+            cache.clear()
 
     def rest(self) -> None:
         """Wait until nothing runs, and forget what knows where the weights and the cache are."""

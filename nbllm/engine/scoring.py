@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nbllm.errors import PromptError
+from nbllm.errors import GenerationInterrupted, PromptError
 from nbllm.outputs import ChoiceOutput, ScoreOutput
 from nbllm.prompts import Prompt
 from nbllm.sampling_params import SamplingParams
@@ -38,8 +38,9 @@ class Scorer:
     ) -> list[ScoreOutput]:
         """One output for each pair; a continuation of None scores the prompt after its first token."""
         pairs = [self._split(p, c) for p, c in zip(prompts, continuations, strict=True)]
+        call = self.intake.new_call()
         requests = [
-            self._request(f"score-{i}", before + after, len(before))
+            self._request(f"{call}-{i}-0", before + after, len(before))
             for i, (before, after) in enumerate(pairs)
         ]
         self._run(requests, use_tqdm)
@@ -63,8 +64,9 @@ class Scorer:
         use_tqdm: bool,
     ) -> list[ChoiceOutput]:
         """One output for each prompt, over its own choices."""
+        call = self.intake.new_call()
         cases = [
-            Case(self, f"choose-{i}", prompt, own)
+            Case(self, f"{call}-{i}", prompt, own)
             for i, (prompt, own) in enumerate(zip(prompts, choices, strict=True))
         ]
         self._run([r for case in cases for r in case.requests], use_tqdm)
@@ -103,6 +105,8 @@ class Scorer:
             for r in requests
         ]
         waiting.finish(self.engine, jobs, use_tqdm)
+        if any(r.finish_reason == "abort" for r in requests):
+            raise GenerationInterrupted(message="stopped: what was scored so far is dropped")
 
 
 class Case:

@@ -30,7 +30,10 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     magics = Nbllm(shell)
     magics.replaced = _entries(shell, magics)
     shell.register_magics(magics)
+    shell.events.register("pre_run_cell", magics.runs.stop.begin_cell)
+    shell.events.register("post_run_cell", magics.runs.stop.end_cell)
     completion.add(shell, magics)
+    magics.control.add(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
@@ -41,6 +44,9 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
         return
     serving.stop(magics)
     completion.remove(shell, magics)
+    magics.control.remove(shell)
+    shell.events.unregister("pre_run_cell", magics.runs.stop.begin_cell)
+    shell.events.unregister("post_run_cell", magics.runs.stop.end_cell)
     for kind, names in magics.replaced.items():
         table = shell.magics_manager.magics[kind]
         for name, before in names.items():

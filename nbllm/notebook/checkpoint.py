@@ -18,7 +18,7 @@ from .records import from_record, to_record
 from .resume import Finished, key
 
 if TYPE_CHECKING:
-    from .work import Work
+    from ..results.work import Work
 
 FORMAT = 1
 

@@ -16,17 +16,18 @@ from .. import views
 from ..errors import GenerationInterrupted, ParamError
 from ..outputs import RequestOutput
 from ..replays import Made, Recording
+from ..results.generation import beside
+from ..results.provenance import Provenance, plain
+from ..results.work import draw_seed
 from ..sampling_params import BeamSearchParams, SamplingParams
 from .command_line import parse
-from .provenance import Provenance, plain
-from .results import beside
-from .run import droppable_interrupts
-from .work import draw_seed
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..llm import LLM
+    from .interrupts import Stop
+    from .live import Screen
 
 Params = SamplingParams | BeamSearchParams
 
@@ -142,11 +143,12 @@ def _parsed(parser: ArgumentParser, name: str, words: list[str]) -> Any:
 
 
 def compared(
+    screen: Screen,
     llms: Mapping[str, LLM],
     prompts: Sequence[str],
     settings: Mapping[str, Params],
     *,
-    quiet: bool,
+    stop: Stop,
     keep: Any,
 ) -> Any:
     """Run every prompt under every setting on every model; return what `keep` makes of it."""
@@ -157,9 +159,9 @@ def compared(
     provenance = Provenance.of(first.info(), told, kind="compare")
     models: dict[str, list[RequestOutput]] = {}
     frames: dict[str, pd.DataFrame] = {}
-    bar = len(prompts) > 1 and not quiet
+    bar = len(prompts) > 1 and not screen.quiet
     interrupted, began = False, monotonic()
-    with droppable_interrupts() as drop_interrupts:
+    with stop.run() as interrupts:
         for name, llm in llms.items():
 
             def generate(prompts: list[Any], params: list[Any], llm=llm, name=name) -> list[Any]:
@@ -168,7 +170,7 @@ def compared(
                     models[name] = llm.generate(prompts, params, use_tqdm=bar)
                 except GenerationInterrupted as interrupt:
                     # from here on nothing takes long
-                    drop_interrupts()
+                    interrupts.drop()
                     models[name], interrupted = interrupt.outputs, True
                 return models[name]
 
@@ -178,9 +180,10 @@ def compared(
             frames[name] = compare(generate, score, list(prompts), settings)
             if interrupted:
                 break
-        drop_interrupts()
+        interrupts.drop()
+        fails = interrupted and not interrupts.stopped
         result = keep(
-            interrupted,
+            fails,
             models=models,
             frames=frames,
             prompts=list(prompts),
@@ -188,6 +191,8 @@ def compared(
             provenance=provenance,
             seconds=monotonic() - began,
         )
-    if interrupted:
+    if fails:
         raise GenerationInterrupted(result.outputs)
+    if interrupted:
+        screen.say("stopped: the comparison is partial")
     return result

@@ -1,16 +1,22 @@
-"""Completion of our magics' flags, commands and model names, through IPython's public hook."""
+"""Completion of our magics' flags, commands and values, and of names in the `{{ }}` of a prompt cell.
+
+IPython asks through its public hook, the JupyterLab extension through control.py, so that it also works
+while a cell runs.
+"""
 
 from __future__ import annotations
 
 import re
+from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import resident
 from ..prompts import is_conversation
+from ..results.conversation import Conversation, Reply
 from .commands import PARSERS
-from .conversation import Conversation, Reply
+from .prompt_names import Suggestion, names, word_before
 from .sampling_flags import SAMPLING
 
 if TYPE_CHECKING:
@@ -44,15 +50,40 @@ def _matcher(magics: Nbllm) -> Callable[[CompletionContext], Any] | None:
 
     @context_matcher(identifier="nbllm")
     def match(context: CompletionContext) -> dict[str, Any]:
+        lines = context.full_text.split("\n")[: context.cursor_line]
+        before = "\n".join([*lines, context.text_until_cursor])
         known = candidates(magics, context.text_until_cursor)
         words = [word for word in known if word.startswith(context.token)]
-        # nothing else fits in such a place, so other matchers are not asked
+        named = [s.text for s in names(magics, before) if s.text.startswith(context.token)]
+        # of a flag nothing else fits, so other matchers are not asked; an expression may be anything
         return {
-            "completions": [SimpleCompletion(w, type="nbllm") for w in words],
+            "completions": [SimpleCompletion(w, type="nbllm") for w in words or named],
             "suppress": bool(words),
         }
 
     return match
+
+
+def suggestions(magics: Nbllm, before: str) -> tuple[int, list[Suggestion]]:
+    """What may follow `before`, a cell up to the cursor: where the word to replace begins, and by what."""
+    line = before.rpartition("\n")[2]
+    if (typed := _LINE.fullmatch(line)) and (known := candidates(magics, line)):
+        word, said = line.rpartition(" ")[2], _help(magics, *typed.groups())
+        found = [
+            Suggestion(text, "flag" if text in said else "value", said.get(text, ""))
+            for text in known
+        ]
+    else:
+        found = names(magics, before)
+        word = word_before(before) if found else ""
+    return len(before) - len(word), [each for each in found if each.text.startswith(word)]
+
+
+def _help(magics: Nbllm, magic: str, rest: str) -> dict[str, str]:
+    """Of every flag of a magic, or of a command of `%nbllm`."""
+    parser = _parser(magics, magic, rest)
+    actions = parser._actions if parser else []
+    return {flag: action.help or "" for action in actions for flag in action.option_strings}
 
 
 def candidates(magics: Nbllm, before: str) -> list[str]:
@@ -70,8 +101,12 @@ def candidates(magics: Nbllm, before: str) -> list[str]:
         return [f"{name}=" for name in magics.class_traits(config=True)]
     if not word.startswith("-"):
         return []
-    parser = PARSERS.get(done[0]) if magic == "nbllm" else getattr(magics, magic).parser
+    parser = _parser(magics, magic, rest)
     return [name for action in parser._actions for name in action.option_strings] if parser else []
+
+
+def _parser(magics: Nbllm, magic: str, rest: str) -> ArgumentParser | None:
+    return PARSERS.get(rest.split(" ")[0]) if magic == "nbllm" else getattr(magics, magic).parser
 
 
 def values(magics: Nbllm, magic: str, done: list[str]) -> list[str] | None:

@@ -9,6 +9,7 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from ..errors import did_you_mean
+from ..results.work import Setting
 from .flags import KINDS, stop_text
 from .sampling_flags import SAMPLING
 
@@ -16,8 +17,6 @@ _SETTING = re.compile(r"-{0,2}([A-Za-z][\w-]*)=(.+)", re.DOTALL)
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
 _SEVERAL = ("stop_token_ids", "allowed_token_ids", "logit_bias", "bad_words")
 """Their one value has commas of its own."""
-
-Setting = dict[str, Any]
 
 
 def gathered(argv: list[str]) -> list[str]:

@@ -12,15 +12,15 @@ from .. import views
 from ..errors import GenerationInterrupted
 from ..outputs import ChoiceOutput, ScoreOutput
 from ..replays import Made, Recording
+from ..results.generation import beside
+from ..results.provenance import Provenance
 from .live import PROGRESS_AFTER
-from .provenance import Provenance
-from .results import beside
-from .run import droppable_interrupts
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..llm import LLM
+    from .interrupts import Stop
     from .live import Screen
 
 AT_ONCE = 256
@@ -102,33 +102,37 @@ def label(
     prompts: Sequence[str],
     values: dict[str, Any],
     ask: Callable[[int, int], list[ScoreOutput] | list[ChoiceOutput]],
+    stop: Stop,
     keep: Callable[..., Any],
 ) -> Any:
     """Ask for all prompts, a part at a time, and return what `keep` makes of it.
 
-    ask: called with the begin and the end of a part. values: what the record says of how. keep: as in
-    `run`; after an interrupt it gets the parts before, and `GenerationInterrupted` is raised.
+    ask: called with the begin and the end of a part. values: what the record says of how. stop, keep: as
+    in `run`; after an interrupt `keep` gets the parts before, and `GenerationInterrupted` is raised.
     """
     provenance = Provenance.of(llm.info(), values, kind=kind)
     live, outputs, interrupted = screen.live(PROGRESS_AFTER), list[Any](), False
     began = monotonic()
-    with droppable_interrupts() as drop_interrupts, live:
+    with stop.run() as interrupts, live:
         try:
             while len(outputs) < len(prompts):
                 outputs += ask(len(outputs), min(len(outputs) + AT_ONCE, len(prompts)))
                 live.show(lambda: views.progress(len(outputs), len(prompts), 0, live.seconds))  # noqa: B023
         except KeyboardInterrupt:
             interrupted = True
-        drop_interrupts()
+        interrupts.drop()
         live.clear()
+        fails = interrupted and not interrupts.stopped
         result = keep(
-            interrupted,
+            fails,
             outputs=outputs,
             prompts=list(prompts),
             provenance=provenance,
             seconds=monotonic() - began,
         )
+    message = f"{len(outputs):,} of {len(prompts):,} prompts were done"
+    if fails:
+        raise GenerationInterrupted([], f"interrupted: {message}")
     if interrupted:
-        message = f"interrupted: {len(outputs):,} of {len(prompts):,} prompts were done"
-        raise GenerationInterrupted([], message)
+        screen.say(f"stopped: {message}")
     return result

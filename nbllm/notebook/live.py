@@ -13,7 +13,7 @@ from ..outputs import RequestOutput
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .work import Work
+    from ..results.work import Work
 
 PERIOD = 1 / 20
 """Seconds between updates: the page, not the model, is the slow part."""

@@ -17,13 +17,15 @@ from IPython.core.magic import (
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool, Float, Int
 
+from ..errors import GenerationInterrupted
+from ..results.conversation import Conversation
+from ..results.generation import Generation
 from . import commands
 from .command_line import Call, read
 from .comparison import Comparison
-from .conversation import Conversation
+from .control import Control
 from .flags import flag, with_flags
 from .labels import Labels
-from .results import Generation
 from .run import without_frames
 from .run_flags import LONG_FLAGS, RUN_FLAGS, STREAM_FLAGS
 from .runs import Runs
@@ -67,6 +69,7 @@ class Nbllm(Magics):
     def __init__(self, shell: InteractiveShell, **options: Any):
         super().__init__(shell, **options)
         self.runs = Runs(self)
+        self.control = Control(self)
         self.replaced: dict[str, dict[str, Any]] = {}
         self.matcher: Callable[..., Any] | None = None
         self.server: Server | None = None
@@ -243,7 +246,12 @@ class Nbllm(Magics):
     ) -> Any:
         call = read(magic.parser, line, cell, self._namespace(local_ns))
         self.runs.begin(call)
-        return without_frames(run, call)
+        try:
+            return without_frames(run, call)
+        except GenerationInterrupted:
+            if not self.runs.stop.asked:
+                raise
+            self.runs.screen.say("stopped: there is nothing to keep yet")
 
     def _namespace(self, local_ns: dict[str, Any] | None) -> ChainMap[str, Any]:
         return ChainMap(local_ns or {}, self.shell.user_ns)

@@ -7,11 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..outputs import RequestOutput
-from .provenance import plain
+from ..results.provenance import plain
 
 if TYPE_CHECKING:
     from ..outputs import ModelInfo
-    from .work import Work
+    from ..results.work import Work
 
 
 def identity(work: Work, info: ModelInfo) -> dict[str, Any]:

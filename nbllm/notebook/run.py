@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from time import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GenerationInterrupted, NbllmError
 from ..outputs import CompletionOutput, RequestMetrics, RequestOutput
+from ..results.provenance import Provenance
 from ..sampling_params import RequestOutputKind
 from .live import Latest, Watch, ended
-from .provenance import Provenance
 
 if TYPE_CHECKING:
     from ..llm import LLM
+    from ..results.work import Work
+    from .interrupts import Stop
     from .live import Screen
     from .resume import Finished
-    from .work import Work
 
 Stream = Generator[RequestOutput, None, None]
 
@@ -35,6 +34,7 @@ def run(
     llm: LLM,
     work: Work,
     *,
+    stop: Stop,
     keep: Callable[..., Any],
     stream: bool | None = None,
     finished: Finished | None = None,
@@ -42,9 +42,9 @@ def run(
     """Send `work`, show what it becomes, and return what `keep` makes of it.
 
     finished: what is done already, and where to put what gets done. keep: called once, with whether
-    the run was interrupted, and with outputs, work, provenance and seconds. After an interrupt the
+    the cell is about to fail, and with outputs, work, provenance and seconds. After an interrupt the
     outputs are partial, a second interrupt is dropped until they are kept, and
-    `GenerationInterrupted` is raised.
+    `GenerationInterrupted` is raised; after a `stop` the same, but nothing is raised.
     """
     work.check()
     work.seed(finished.seed if finished else None)
@@ -71,14 +71,14 @@ def run(
             if finished is not None and ended(output):
                 finished.add(work, place, output)
 
-    with droppable_interrupts() as drop_interrupts, watch.live:
+    with stop.run() as interrupts, watch.live:
         source = _stream(llm, work, places, live=watch.live.on, texts=watch.texts)
         try:
-            interrupted = follow(source, places, put, lambda: watch.show(latest), drop_interrupts)
+            interrupted = follow(source, places, put, lambda: watch.show(latest), interrupts.drop)
         except KeyboardInterrupt:
             # a second one, before they were dropped: what was last seen of the rest has to do
             interrupted = True
-        drop_interrupts()
+        interrupts.drop()
         outputs = [
             _aborted(output) if output else _blank(work.prompt(place), work.params_of(place).n)
             for place, output in enumerate(latest.outputs)
@@ -86,11 +86,13 @@ def run(
         seconds = watch.live.seconds
         # before anything is shown that stays
         watch.live.clear()
-        result = keep(
-            interrupted, outputs=outputs, work=work, provenance=provenance, seconds=seconds
-        )
+        fails = interrupted and not interrupts.stopped
+        result = keep(fails, outputs=outputs, work=work, provenance=provenance, seconds=seconds)
+    message = _message(latest, resumable=finished is not None)
+    if fails:
+        raise GenerationInterrupted(outputs, f"interrupted: {message}")
     if interrupted:
-        raise GenerationInterrupted(outputs, _message(latest, resumable=finished is not None))
+        screen.say(f"stopped: {message}")
     return result
 
 
@@ -111,7 +113,7 @@ def _stream(llm: LLM, work: Work, places: Sequence[int], *, live: bool, texts: b
 def _message(latest: Latest, *, resumable: bool) -> str:
     done, total = latest.done, len(latest.outputs)
     rest = "; run the cell again to do the rest" if resumable and total > 1 else ""
-    return f"interrupted: {done:,} of {total:,} prompts finished, the rest is partial{rest}"
+    return f"{done:,} of {total:,} prompts finished, the rest is partial{rest}"
 
 
 def follow(
@@ -195,26 +197,6 @@ def _aborted(output: RequestOutput) -> RequestOutput:
 def _nothing() -> Stream:
     """The stream of a frame without rows."""
     yield from ()
-
-
-@contextmanager
-def droppable_interrupts() -> Iterator[Callable[[], None]]:
-    """Yields a function; from its call to the end of the block interrupts are dropped.
-
-    Keeping a result takes milliseconds, and must not be cut short. Only the main thread gets signals.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    ours = threading.current_thread() is threading.main_thread() and before is not None
-
-    def drop() -> None:
-        if ours:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    try:
-        yield drop
-    finally:
-        if ours:
-            signal.signal(signal.SIGINT, before)
 
 
 def without_frames(call: Callable[..., Any], *args: Any) -> Any:

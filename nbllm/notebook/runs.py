@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any, cast
 from IPython.core.error import UsageError
 
 from .. import resident
-from ..errors import NoModelError
+from ..results.conversation import Conversation
+from ..results.generation import Generation
+from ..results.work import Work, draw_seed
 from ..sampling_params import BeamSearchParams, SamplingParams
 from . import comparison, trim
 from .checkpoint import Checkpoint
 from .command_line import Call, one_name
-from .conversation import Conversation
 from .flags import given, layered
 from .grid import settings
+from .interrupts import Stop
 from .labels import Labels, label
 from .live import Screen
 from .prompts import filled_in, prompts
-from .results import Generation
 from .resume import Finished, identity
 from .run import run
 from .sampling_flags import SAMPLING
@@ -31,7 +32,6 @@ from .search import Found, search
 from .search_flags import SEARCH
 from .structured import choices, structured
 from .turns import Turn, free_name, turn
-from .work import Work, draw_seed
 
 if TYPE_CHECKING:
     from ..llm import LLM
@@ -53,10 +53,12 @@ class Runs:
         self.magics = magics
         self.conversations: dict[str, Conversation] = {}
         self.unfinished: Finished | None = None
+        self.stop = Stop()
         self.screen = Screen(magics.shell)
 
     def begin(self, call: Call) -> None:
         """A new call. IPython keeps a cell's source as it runs it: a `%%magic` is one line."""
+        self.stop.check()
         source = (self.shell.user_ns.get("_ih") or [""])[-1].strip()
         alone = call.from_cell and "\n" not in source and source.startswith(_CELL_MAGIC)
         self.screen = Screen(self.shell, quiet=call.args.quiet, alone=alone)
@@ -163,7 +165,7 @@ class Runs:
         llm = self.llm(call.args.model)
         params = self._search_params(call.args)
         keep = partial(self._keep_search, trace, call.out, partial(Found, over=over))
-        result = search(llm, params, prompts=texts, quiet=call.args.quiet, keep=keep)
+        result = search(self.screen, llm, params, prompts=texts, stop=self.stop, keep=keep)
         # a table of sequences says little about a search, so it is shown even if it has a name
         return None if call.out and call.args.quiet else result
 
@@ -216,7 +218,7 @@ class Runs:
         keep = partial(self._keep, call.out, make)
         result = label(
             self.screen, llm, kind=kind, prompts=texts, values=values, ask=ask,
-            keep=keep,
+            stop=self.stop, keep=keep,
         )  # fmt: skip
         return None if call.out else result
 
@@ -249,7 +251,7 @@ class Runs:
                 "default": replace(base, seed=draw_seed() if base.seed is None else base.seed)
             }
         keep = partial(self._keep, call.out, partial(comparison.Comparison, over=over))
-        result = comparison.compared(llms, texts, chosen, quiet=args.quiet, keep=keep)
+        result = comparison.compared(self.screen, llms, texts, chosen, stop=self.stop, keep=keep)
         return None if call.out else result
 
     def _run(
@@ -259,10 +261,10 @@ class Runs:
         failed = True
         try:
             result = run(
-                self.screen, llm, work, stream=call.args.stream,
+                self.screen, llm, work, stream=call.args.stream, stop=self.stop,
                 finished=finished, keep=partial(self._keep, call.out, make),
             )  # fmt: skip
-            failed = False
+            failed = self.stop.asked
         finally:
             if finished is not None:
                 finished.close()
@@ -309,16 +311,9 @@ class Runs:
 
     def llm(self, name: str | None) -> LLM:
         """The model to use; the bundled one where none is loaded."""
-        try:
+        if not self.magics.autoload:
             return resident.current(name)
-        except NoModelError:
-            if name or resident.loaded() or not self.magics.autoload:
-                raise
-        llm = resident.load()
-        self.screen.say(
-            f"no model was loaded: this is {llm.name!r}, the bundled one; %nbllm load MODEL loads another"
-        )
-        return llm
+        return resident.current_or_bundled(name, self.screen.say)
 
     def _params(self, llm: LLM, call: Call, max_tokens: int | None) -> SamplingParams:
         """The model's defaults, then `%config`, then flags."""

@@ -12,15 +12,16 @@ from .. import views
 from ..errors import GenerationInterrupted
 from ..outputs import BeamSearchOutput
 from ..replays import Made, Recording
+from ..results.generation import beside
+from ..results.provenance import Provenance
 from ..sampling_params import BeamSearchParams
-from .provenance import Provenance
-from .results import beside
-from .run import droppable_interrupts
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..llm import LLM
+    from .interrupts import Stop
+    from .live import Screen
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -102,34 +103,38 @@ class Found:
 
 
 def search(
+    screen: Screen,
     llm: LLM,
     params: BeamSearchParams,
     *,
     prompts: Sequence[str],
-    quiet: bool,
+    stop: Stop,
     keep: Callable[..., Any],
 ) -> Any:
     """Search for the continuations of `prompts`, and return what `keep` makes of it.
 
-    keep: as in `run`; after an interrupt it gets the best so far, and `GenerationInterrupted` is
-    raised. quiet: no bar for many prompts.
+    stop, keep: as in `run`; after an interrupt `keep` gets the best so far, and
+    `GenerationInterrupted` is raised.
     """
     provenance = Provenance.of(llm.info(), params, kind="beam", seed_step=0)
     began, interrupted = time.monotonic(), False
-    with droppable_interrupts() as drop_interrupts:
+    with stop.run() as interrupts:
         try:
-            bar = len(prompts) > 1 and not quiet
+            bar = len(prompts) > 1 and not screen.quiet
             outputs: list[Any] = llm.beam_search(prompts, params, use_tqdm=bar)
         except GenerationInterrupted as interrupt:
             outputs, interrupted = interrupt.outputs, True
-        drop_interrupts()
+        interrupts.drop()
+        fails = interrupted and not interrupts.stopped
         result = keep(
-            interrupted,
+            fails,
             outputs=outputs,
             prompts=prompts,
             provenance=provenance,
             seconds=time.monotonic() - began,
         )
-    if interrupted:
+    if fails:
         raise GenerationInterrupted(outputs)
+    if interrupted:
+        screen.say("stopped: these are the best so far")
     return result

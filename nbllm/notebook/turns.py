@@ -11,7 +11,7 @@ from IPython.core.error import UsageError
 
 from ..errors import did_you_mean
 from ..outputs import RequestOutput
-from .conversation import Conversation, Reply
+from ..results.conversation import Conversation, Reply
 
 ALONE = ("retry", "continue_")
 """Flags that take no message."""

@@ -24,7 +24,9 @@ def missing() -> str | None:
 
 def stale() -> bool:
     """Whether the extension was changed after it was built."""
-    files = [SOURCES / "package.json", *SOURCES.glob("src/**/*.ts"), *SOURCES.glob("style/*.css")]
+    folders = ("src", "style", "schema")
+    files = [f for folder in folders for f in SOURCES.glob(f"{folder}/**/*.*")]
+    files.append(SOURCES / "package.json")
     built = (driver.BUILT / "package.json").stat().st_mtime
     return any(file.stat().st_mtime > built for file in files)
 

@@ -8,6 +8,7 @@ with server(folder) as lab, chromium() as browser:
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
@@ -108,33 +109,146 @@ def open_lab(browser: Browser, lab: Lab, errors: list[str] | None = None) -> Pag
     )
     page = context.new_page()
     if errors is not None:
-        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(error.stack))
+        collect(page, errors)
     page.goto(lab.url, wait_until="domcontentloaded")
-    page.wait_for_function("window.jupyterapp", timeout=STARTUP_S * 1000)
-    page.evaluate("async () => { await window.jupyterapp.restored; }")
-    page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=STARTUP_S * 1000)
+    wait_until_ready(page)
     return page
 
 
-def open_notebook(page: Page, name: str, *, kernel: bool = True) -> None:
-    """Opens a notebook, and waits for its kernel; without one, none can be started by accident."""
-    arguments = {"path": name, "factory": "Notebook"}
+def wait_until_ready(page: Page) -> None:
+    """Until commands can be run."""
+    page.wait_for_function("window.jupyterapp", timeout=STARTUP_S * 1000)
+    page.evaluate("async () => { await window.jupyterapp.restored; }")
+    page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=STARTUP_S * 1000)
+
+
+def open_notebook_7(browser: Browser, lab: Lab, name: str, errors: list[str]) -> Page:
+    """A page with a notebook in Notebook 7, whose kernel is one that runs already, if there is any."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    collect(page, errors)
+    address, login = f"http://127.0.0.1:{lab.port}", f"token={lab.token}"
+    [kernel, *_] = [*page.request.get(f"{address}/api/kernels?{login}").json(), {"name": "python3"}]
+    session = {"path": name, "name": name, "type": "notebook", "kernel": kernel}
+    page.request.post(f"{address}/api/sessions?{login}", data=session)
+    page.goto(f"{address}/notebooks/{name}?{login}", wait_until="domcontentloaded")
+    page.wait_for_function("window.jupyterapp", timeout=STARTUP_S * 1000)
+    page.wait_for_selector(f"{FOCUS} .jp-Cell", timeout=STARTUP_S * 1000)
+    wait_for_kernel(page)
+    return page
+
+
+def collect(page: Page, errors: list[str]) -> None:
+    """From now on `errors` gets what the console reports as an error, and what nobody caught."""
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(error.stack))
+
+
+def open_notebook(page: Page, name: str, *, kernel: bool = True, share: str | None = None) -> None:
+    """Opens a notebook, and waits for its kernel; without one, none can be started by accident.
+
+    share: the id of a kernel that is there already, instead of a new one.
+    """
+    arguments: dict = {"path": name, "factory": "Notebook"}
+    if share:
+        arguments["kernel"] = {"id": share}
     if not kernel:
         arguments["kernelPreference"] = {"shouldStart": False, "canStart": False}
     command(page, "docmanager:open", arguments)
-    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    page.wait_for_function(
+        "name => window.jupyterapp.shell.currentWidget?.context?.path === name", arg=name
+    )
+    page.wait_for_selector(f"{FOCUS} .jp-Cell")
     if kernel:
-        page.wait_for_function(
-            "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
-            timeout=STARTUP_S * 1000,
-        )
+        wait_for_kernel(page)
+
+
+def wait_for_kernel(page: Page) -> None:
+    """Until that of the notebook in focus is idle."""
+    page.wait_for_function(
+        "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
+        timeout=STARTUP_S * 1000,
+    )
+
+
+FOCUS = ".jp-NotebookPanel:not(.lm-mod-hidden)"
+STOP = f'{FOCUS} .jp-Toolbar [data-command="nbllm:stop"]'
+SETUP = "%load_ext nbllm\n%nbllm load tiny --device cpu\nimport nbllm, pandas"
+
+
+def open_prompts(page: Page, lab: Lab, name: str, cells: Sequence[str]) -> None:
+    """Opens a new notebook, whose first cell loads nbllm and the bundled model, and runs that cell.
+
+    All of them share one kernel: a new one has to import torch first.
+    """
+    write_notebook(lab.root / name, [SETUP, *cells])
+    kernels = page.evaluate("fetch('/api/kernels').then(reply => reply.json())")
+    open_notebook(page, name, share=next((kernel["id"] for kernel in kernels), None))
+    run_cell(page, 0)
+    # the extension has heard from the kernel
+    page.locator(STOP).wait_for()
+
+
+def cell(page: Page, index: int) -> Locator:
+    """The editor of a cell."""
+    select_cell(page, index)
+    return page.locator(f'{FOCUS} .jp-Cell[data-windowed-list-index="{index}"] .cm-content')
+
+
+def sources(page: Page) -> list[str]:
+    """Of all cells."""
+    return page.evaluate(
+        "window.jupyterapp.shell.currentWidget.content.widgets.map(c => c.model.sharedModel.getSource())"
+    )
+
+
+def set_source(page: Page, index: int, text: str) -> None:
+    """Puts a text into a cell."""
+    script = "window.jupyterapp.shell.currentWidget.content.widgets[i].model.sharedModel"
+    page.evaluate(f"([i, text]) => {script}.setSource(text)", [index, text])
+
+
+def outputs(page: Page, index: int) -> list[dict]:
+    """What a cell has put out, as it would be saved."""
+    return page.evaluate(
+        "i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.outputs.toJSON()",
+        index,
+    )
 
 
 def command(page: Page, name: str, arguments: dict | None = None) -> None:
     """Runs one of JupyterLab's commands, and waits for its end: for `run-cell`, that of the cell."""
     script = "async ([name, args]) => { await window.jupyterapp.commands.execute(name, args); }"
     page.evaluate(script, [name, arguments or {}])
+
+
+def run_cell(page: Page, index: int, *, wait: bool = True) -> None:
+    """Runs a cell. Without waiting, `page.evaluate("window.cellRuns")` says whether it still does."""
+    select_cell(page, index)
+    if wait:
+        command(page, "notebook:run-cell")
+    else:
+        page.evaluate(
+            """() => {
+                window.cellRuns = true;
+                const done = () => { window.cellRuns = false; };
+                window.jupyterapp.commands.execute('notebook:run-cell').then(done, done);
+            }"""
+        )
+
+
+def value(page: Page, expression: str) -> object:
+    """What an expression is in the notebook's kernel, as its repr says; once no cell runs."""
+    found = page.evaluate(
+        """async expression => {
+            const { kernel } = window.jupyterapp.shell.currentWidget.sessionContext.session;
+            const request = { code: '', silent: true, user_expressions: { found: expression } };
+            const reply = await kernel.requestExecute(request).done;
+            return reply.content.user_expressions.found;
+        }""",
+        f"repr({expression})",
+    )
+    assert found["status"] == "ok", found
+    return ast.literal_eval(ast.literal_eval(found["data"]["text/plain"]))
 
 
 def select_cell(page: Page, index: int) -> None:
@@ -157,7 +271,20 @@ def active_cell(page: Page) -> int:
 def output(page: Page, index: int) -> Locator:
     """What is drawn below a cell."""
     select_cell(page, index)
-    return page.locator(f'.jp-Cell[data-windowed-list-index="{index}"] .jp-OutputArea-output')
+    cell = f'{FOCUS} .jp-Cell[data-windowed-list-index="{index}"]'
+    return page.locator(f"{cell} .jp-OutputArea-output")
+
+
+def set_setting(page: Page, plugin: str, settings: dict) -> None:
+    """What a person sets in the settings editor; {} is JupyterLab's own."""
+    page.evaluate(
+        """async ([plugin, raw]) => {
+            await window.jupyterapp.serviceManager.settings.save(plugin, raw);
+            const registry = '@jupyterlab/apputils-extension:settings';
+            await window.jupyterapp.pluginRegistry._plugins.get(registry).service.reload(plugin);
+        }""",
+        [plugin, json.dumps(settings)],
+    )
 
 
 def set_theme(page: Page, name: str) -> None:
@@ -191,6 +318,8 @@ def _command(lab: Lab) -> list[str]:
         f"--ServerApp.root_dir={lab.root}",
         "--LabApp.extension_manager=readonly",
         "--expose-app-in-browser",
+        # Notebook 7, where it is installed, is served by the same server
+        "--JupyterNotebookApp.expose_app_in_browser=True",
     ]
 
 

@@ -1,5 +1,6 @@
 """Results to draw: made by nbllm's own views where that is possible, by hand where it is not."""
 
+import json
 import math
 
 from beam_outputs import Words, searched
@@ -11,7 +12,9 @@ from nbllm.outputs import (
     Logprob,
     RequestMetrics,
     RequestOutput,
+    ScoreOutput,
 )
+from nbllm.results.conversation import Conversation, Message
 from nbllm.sampling_params import BeamSearchParams
 
 HOSTILE = (
@@ -128,12 +131,50 @@ def grid() -> dict:
 def choices() -> dict:
     """Probabilities of choices, one of them hostile."""
     output = ChoiceOutput(
-        prompt="p", choices=[" good", HOSTILE], probabilities=[0.75, 0.25], logprobs=[-1.0, -2.1],
-        num_tokens=[1, 9],
+        prompt="p", choices=[HOSTILE, " good"], probabilities=[0.25, 0.75], logprobs=[-2.1, -1.0],
+        num_tokens=[9, 1],
     )  # fmt: skip
     return views.bundle(views.labels([output], kind="choose", prompts=["The soup is"]))
 
 
+def scores() -> dict:
+    """Log-probabilities of three texts, one of them hostile, one impossible."""
+    texts = {"likely": [-0.5, -0.5], HOSTILE: [-9.0] * 3, "impossible": [-math.inf]}
+    outputs = [
+        ScoreOutput(prompt="p", continuation=text, token_ids=[1] * len(own), logprobs=own)
+        for text, own in texts.items()
+    ]
+    return views.bundle(views.labels(outputs, kind="score", prompts=["The soup is"] * 3))
+
+
+def comparison() -> dict:
+    """One prompt under two settings, side by side; one has two completions."""
+    outputs = [request("p", PAIR[0]), request("p", *PAIR)]
+    settings = ["greedy", HOSTILE]
+    return views.bundle(views.comparison({"tiny": outputs}, ["The capital of France?"], settings))
+
+
+def conversation() -> dict:
+    """Two questions and their answers, one with its tokens."""
+    first = completion(0, "".join(t for t, _, _ in STORY), STORY)
+    turns = [
+        Message(role="system", content="Be brief."),
+        Message(role="user", content=HOSTILE),
+        Message(role="assistant", content=first.text, completion=first),
+        Message(role="user", content="שלום"),
+        Message(role="assistant", content=HOSTILE, completion=completion(0, HOSTILE)),
+    ]
+    return Conversation(tuple(turns))._repr_mimebundle_()
+
+
+def damaged_search() -> dict:
+    """A search whose second candidate comes before the one that it continues."""
+    data = json.loads(json.dumps(beam()[views.MIME]))
+    data["searches"][0]["nodes"]["parent"][1] = 5
+    return data
+
+
 def foreign(data: object) -> dict:
     """What an nbllm of another time may have saved."""
-    return {"text/plain": "the plain text", "text/html": "<b>html</b>", views.MIME: data}
+    html = "<b onclick=window.hacked=1>html</b><script>window.hacked=1</script>"
+    return {"text/plain": "the plain text", "text/html": html, views.MIME: data}

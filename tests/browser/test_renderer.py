@@ -17,9 +17,14 @@ NOTEBOOK = {
     "code": results.code(),
     "beam": results.beam(),
     "grid": results.grid(),
+    "scores": results.scores(),
     "choices": results.choices(),
+    "comparison": results.comparison(),
+    "conversation": results.conversation(),
+    "newer": results.foreign({"version": 1, "kind": "something new"}),
     "future": results.foreign({"version": 2, "anything": []}),
     "damaged": results.foreign({"version": 1, "outputs": [{"completions": [{"text": 7}]}]}),
+    "damaged search": results.foreign(results.damaged_search()),
 }
 THEMES = {
     "light": "JupyterLab Light",
@@ -49,7 +54,8 @@ def show(notebook):
 
 
 def test_no_kernel_was_needed(notebook):
-    assert notebook.evaluate("fetch('/api/kernels').then(reply => reply.json())") == []
+    sessions = notebook.evaluate("fetch('/api/sessions').then(reply => reply.json())")
+    assert "saved.ipynb" not in [session["path"] for session in sessions]
 
 
 def test_preferred_over_html(show):
@@ -254,35 +260,121 @@ def test_an_update_replaces_what_was_drawn(notebook, show):
     assert result.locator(".nbllm-completion").count() == 1
 
 
-def test_a_beam_search_is_drawn_from_its_html(notebook, show):
+def test_a_beam_search_has_its_sequences_and_its_tree(notebook, show):
     result = show("beam")
-    assert "nbllm-result" in result.get_attribute("class")
-    assert [row.split("\t")[0] for row in result.locator("tbody tr").all_inner_texts()] == [
-        "#1", "#2", "#3",
-    ]  # fmt: skip
-    assert result.locator("details li b").all_inner_texts() == ["#1", "#2", "#3"]
-    assert "rank" in result.locator("td [title]").first.get_attribute("title")
-    # nobody has trusted this notebook
+    rows = result.locator("tbody tr")
+    assert [row.split("\t")[0] for row in rows.all_inner_texts()] == ["#1", "#2", "#3"]
+    assert result.locator(".nbllm-end").all_inner_texts() == ["#1", "#2", "#3"]
+    assert result.locator(".nbllm-turn").count() == 2
+    assert "the search: 3 beams, 6 steps" in result.locator("summary").first.inner_text()
+    assert "dropped after step" in result.locator(".nbllm-left").first.inner_text()
+    # a notebook that nobody has trusted is drawn like any other
     assert result.locator("style, script, img").count() == 0
     assert "<img src=x onerror" in result.inner_text()
     assert notebook.evaluate("window.hacked") is None
 
 
-def test_a_trusted_beam_search_has_its_style(notebook, show):
-    trust = """([index, trusted]) => {
-        const notebook = window.jupyterapp.shell.currentWidget.content;
-        notebook.model.cells.get(index).trusted = trusted;
-    }"""
-    index = list(NOTEBOOK).index("beam")
-    notebook.evaluate(trust, [index, True])
+def test_a_token_of_a_search_tells_what_else_there_was(notebook, show):
     result = show("beam")
-    result.locator("style").wait_for(state="attached")
-    assert result.locator("script, img").count() == 0
+    result.locator(".nbllm-tree .nbllm-piece").first.hover()
+    box = result.locator(".nbllm-alternatives")
+    assert re.search(r"50\.0 % · step 1 · rank 1", box.locator(".nbllm-chosen").inner_text())
+    states = box.locator(".nbllm-row .nbllm-state").all_inner_texts()
+    assert set(states) <= {"live", "pruned", "finished", "returned"}
+    assert len(states) == 3
+    notebook.mouse.move(0, 0)
+    assert not box.is_visible()
+
+
+def test_a_search_by_keyboard(notebook, show):
+    result = show("beam")
+    button = result.locator(".nbllm-rank").nth(1)
+    button.focus()
+    notebook.keyboard.press("Enter")
+    assert button.get_attribute("aria-pressed") == "true"
+    on_path = result.locator(".nbllm-tree .nbllm-on-path")
+    text = "".join(on_path.all_inner_texts()).replace("⏎", "\n")
+    shown = result.locator("tbody tr").nth(1).locator(".nbllm-text")
+    assert text == shown.evaluate("node => node.textContent")
+    # then the tokens of the sequence are one stop, and those of the tree another
+    notebook.keyboard.press("Tab")
+    notebook.keyboard.press("ArrowRight")
+    box = result.locator(".nbllm-alternatives")
+    assert "step 2" in box.inner_text()
+    notebook.keyboard.press("Escape")
+    assert not box.is_visible()
+    button.click()
+    assert button.get_attribute("aria-pressed") == "false"
+    assert on_path.count() == 0
+
+
+def test_scores_can_be_sorted(notebook, show):
+    result = show("scores")
+    rows = result.locator("tbody tr")
+
+    def order():
+        return [row.split("\t")[1].strip()[:6] for row in rows.all_inner_texts()]
+
+    assert order() == ["likely", "<img s", "imposs"]
+    assert rows.nth(2).inner_text().split("\t")[2] == "−∞"
+    button = result.get_by_role("button", name="perplexity")
+    button.click()
+    assert order() == ["<img s", "likely", "imposs"]
+    assert result.locator("[aria-sort=descending]").count() == 1
+    button.focus()
+    notebook.keyboard.press("Enter")
+    assert order() == ["likely", "<img s", "imposs"]
+    button = result.get_by_role("button", name="log-prob.")
+    button.click()
+    button.click()
+    assert order() == ["<img s", "likely", "imposs"]
+    button.click()
+    assert order() == ["likely", "<img s", "imposs"]
+    assert result.locator("[aria-sort=none]").count() == 4
+
+
+def test_choices_have_their_shares(show):
+    result = show("choices")
+    assert result.locator(".nbllm-row .nbllm-percent").all_inner_texts() == ["75.0 %", "25.0 %"]
+    assert result.locator(".nbllm-row-chosen").inner_text().split() == ["good", "75.0", "%"]
+    widths = result.locator(".nbllm-row").evaluate_all(
+        "nodes => nodes.map(node => getComputedStyle(node).backgroundSize)"
+    )
+    assert widths == ["75% 100%", "25% 100%"]
+
+
+def test_settings_stand_side_by_side(show):
+    result = show("comparison")
+    assert [title[:6] for title in result.locator("thead th").all_inner_texts()] == [
+        "prompt", "greedy", "<img s",
+    ]  # fmt: skip
+    cells = result.locator("tbody td")
+    assert cells.nth(1).locator(".nbllm-completion").count() == 1
+    assert cells.nth(2).locator(".nbllm-number").all_inner_texts() == ["0", "1"]
+
+
+def test_a_conversation(notebook, show):
+    result = show("conversation")
+    roles = result.locator("h4").all_inner_texts()
+    assert roles == ["system", "user", "assistant", "user", "assistant"]
+    assert result.locator("li").nth(2).locator(".nbllm-token").count() == len(results.STORY)
+    direction = "node => getComputedStyle(node).direction"
+    assert result.locator("li").nth(3).locator(".nbllm-text").evaluate(direction) == "rtl"
+    assert result.locator("img, script").count() == 0
     assert notebook.evaluate("window.hacked") is None
-    notebook.evaluate(trust, [index, False])
 
 
-@pytest.mark.parametrize(("name", "why"), [("future", "format 2"), ("damaged", "damaged")])
+def test_a_kind_of_a_newer_nbllm_is_shown_as_its_html(notebook, show):
+    result = show("newer")
+    result.locator("b", has_text="html").click()
+    # nobody has trusted this notebook
+    assert result.locator("script").count() == 0
+    assert notebook.evaluate("window.hacked") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("future", "format 2"), ("damaged", "damaged"), ("damaged search", "damaged")]
+)
 def test_what_cannot_be_drawn_is_said(show, name, why):
     line, text = show(name).inner_text().split("\n")
     assert why in line
@@ -294,7 +386,7 @@ def test_readable_in_every_theme(notebook, show, shots, theme):
     driver.set_theme(notebook, THEMES[theme])
     for token in show("story").locator(".nbllm-token").all():
         assert contrast(token) > 4.5
-    for name in ["story", "several", "hostile", "chat", "code", "beam", "future"]:
+    for name in NOTEBOOK:
         result = show(name)
         if result.locator(".nbllm-token").count():
             result.locator(".nbllm-token").nth(-1 if name != "story" else 6).hover()

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -39,8 +40,35 @@ def test_wheel(dist):
     assert package["version"] == nbllm.__version__
     assert INSTALLED + package["jupyterlab"]["_build"]["load"] in names
     assert INSTALLED + "install.json" in names
+    schemas = {path.name for path in (ROOT / "labextension" / "schema").glob("*.json")}
+    assert schemas == {
+        name.rpartition("/")[2]
+        for name in names
+        if name.startswith(f"{INSTALLED}schemas/nbllm/") and name.endswith(".json")
+    }
     # once, and without what it was made from
     assert not [name for name in names if name.startswith(("nbllm/labextension", "labextension"))]
+
+
+def test_it_is_enabled_once_it_is_installed(dist, tmp_path):
+    """With pip alone: no node, no further step."""
+    wheel = next(dist.glob("*.whl"))
+    # beside what is installed here, which stays
+    options = ["--quiet", "--no-deps", "--ignore-installed", "--prefix", str(tmp_path)]
+    pip = [sys.executable, "-m", "pip", "install", *options]
+    environment = {
+        "PATH": "",
+        "HOME": str(tmp_path),
+        "JUPYTER_PATH": str(tmp_path / "share/jupyter"),
+    }
+    subprocess.run([*pip, wheel], check=True, env=environment)
+    lab = [sys.executable, "-m", "jupyter", "labextension", "list"]
+    said = subprocess.run(lab, check=True, env=environment, capture_output=True, text=True).stderr
+    [_, ours] = said.split(str(tmp_path / "share/jupyter"), 1)
+    line = next(line for line in ours.splitlines() if line.split()[:1] == ["nbllm"])
+    assert re.sub(r"\x1b\[\d*m", "", line).split() == [
+        "nbllm", f"v{nbllm.__version__}", "enabled", "OK", "(python,", "nbllm)",
+    ]  # fmt: skip
 
 
 def test_sdist(dist):

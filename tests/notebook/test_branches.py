@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from nbllm.notebook.conversation import Conversation
+from nbllm.results.conversation import Conversation
 
 
 def said(reply):

@@ -1,5 +1,7 @@
 """A real kernel and real signals."""
 
+import time
+
 import pytest
 from real_kernel import running
 
@@ -108,3 +110,56 @@ found.append(sys.last_value.__context__)
         kernel.value("(type(sys.last_value).__name__, found)")
         == "('GenerationInterrupted', [None])"
     )
+
+
+class Control:
+    """The comm `nbllm.control` as JupyterLab opens it: on a subshell, beside the cell that runs."""
+
+    def __init__(self, client):
+        self.client = client
+        request = client.session.msg("create_subshell_request", {})
+        client.control_channel.send(request)
+        self.subshell = client.get_control_msg(timeout=30)["content"]["subshell_id"]
+        self._send("comm_open", target_name="nbllm.control", data={"period": 0.2})
+
+    def ask(self, name):
+        self._send("comm_msg", data={"id": name, "ask": name})
+
+    def _send(self, kind, **content):
+        message = self.client.session.msg(kind, {"comm_id": "control", **content})
+        message["header"]["subshell_id"] = self.subshell
+        self.client.shell_channel.send(message)
+
+
+def test_stop_reaches_a_running_cell_and_it_succeeds(kernel):
+    import ipykernel
+
+    if ipykernel.version_info < (7,):
+        pytest.skip("subshells came with ipykernel 7")
+    control, begun, asked = Control(kernel.client), [], []
+
+    def stop():
+        control.ask("stop")
+        asked.append(time.monotonic())
+
+    def shown_for_a_while(message):
+        begun.extend([time.monotonic()] * displayed(message))
+        return bool(begun) and time.monotonic() > begun[0] + 0.5
+
+    code = "%%generate out -n 8 --max-tokens 900 --ignore-eos\nx"
+    reply, messages = kernel.run(code, interrupt_when=shown_for_a_while, interrupt=stop)
+    # it takes a few milliseconds on a machine that does nothing else
+    assert time.monotonic() - asked[0] < 2
+    assert reply["status"] == "ok"
+    [said] = [m["content"]["text"] for m in messages if m["msg_type"] == "stream"]
+    assert said == "stopped: 0 of 1 prompts finished, the rest is partial\n"
+    assert kernel.value("(set(out.finish_reason), bool(out.num_tokens.max() < 900))") == (
+        "({'abort'}, True)"
+    )
+    assert kernel.value("nbllm.current().engine.num_unfinished") == "0"
+    said = [m["content"]["data"] for m in messages + kernel.others if m["msg_type"] == "comm_msg"]
+    assert {"id": "stop", "answer": {"ended": True, "busy": True}} in said
+    # told while the cell ran, without being asked
+    models = [s["status"]["models"][0] for s in said if "status" in s]
+    requests = [request for model in models for request in model["requests"]]
+    assert ("running", "x") in [(r["state"], r["prompt"]) for r in requests]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LEAVES = {"errors", "sampling_params", "outputs", "beams", "prompts", "options"}
+LEAVES = {"errors", "sampling_params", "outputs", "beams", "prompts", "options", "templating"}
 FRAMES = ["frames", "compare"]
 ORDER = [
     "kernels",
@@ -18,6 +18,7 @@ ORDER = [
     "replays",
     "entrypoints",
     "views",
+    "results",
     "widgets",
     "notebook",
 ]

@@ -1,11 +1,34 @@
-/** The likeliest tokens at one position, with their probabilities, in a small box next to it. */
+/** What could stand at one place instead, with probabilities, in a small box next to it. */
 import { element, textElement } from './element';
 import { percent, probability } from './probability';
-import { Token } from './result';
 import { oneLine } from './visible';
 
 const GAP = 4;
 let count = 0;
+
+/** What the box shows: a token, facts about it, and the likeliest ones, best first. */
+export interface Choice {
+  text: string;
+  facts: string;
+  others: Alternative[];
+}
+
+export interface Alternative {
+  text: string;
+  logprob: number | null;
+  chosen: boolean;
+  /** What became of it. */
+  note?: string;
+}
+
+/** Whether an alternative is the token itself. */
+export function sameAs(
+  token: { text: string; logprob: number | null },
+  text: string,
+  logprob: number | null
+): boolean {
+  return text === token.text && logprob === token.logprob;
+}
 
 /** One box, shared by all tokens of a result. */
 export class Alternatives {
@@ -19,11 +42,11 @@ export class Alternatives {
     this.node.popover = 'manual';
   }
 
-  show(anchor: HTMLElement, token: Token): void {
+  show(anchor: HTMLElement, choice: Choice): void {
     this.hide();
     this.anchor = anchor;
     anchor.setAttribute('aria-describedby', this.node.id);
-    this.node.replaceChildren(header(token), ...token.top.map(([text, p]) => row(text, p, token)));
+    this.node.replaceChildren(header(choice), ...choice.others.map(row));
     this.node.showPopover();
     place(this.node, anchor);
     window.addEventListener('scroll', this.hide, { capture: true, once: true });
@@ -37,19 +60,16 @@ export class Alternatives {
   };
 }
 
-function header(token: Token): HTMLElement {
-  const entropy =
-    token.top.length && token.entropy != null ? ` · entropy ${token.entropy.toFixed(2)}` : '';
-  const rank = `${percent(token.logprob)} · rank ${token.rank.toLocaleString()}${entropy}`;
-  return element('div', 'nbllm-chosen', quoted(token.text), element('span', 'nbllm-percent', rank));
+function header({ text, facts }: Choice): HTMLElement {
+  return element('div', 'nbllm-chosen', quoted(text), element('span', 'nbllm-percent', facts));
 }
 
-function row(text: string, logprob: number | null, token: Token): HTMLElement {
-  const chosen = text === token.text && logprob === token.logprob;
+function row({ text, logprob, chosen, note }: Alternative): HTMLElement {
   const node = element(
     'div',
     chosen ? 'nbllm-row nbllm-row-chosen' : 'nbllm-row',
     quoted(text),
+    ...(note === undefined ? [] : [element('span', 'nbllm-state', note)]),
     element('span', 'nbllm-percent', percent(logprob))
   );
   node.style.setProperty('--nbllm-share', probability(logprob).toFixed(3));

@@ -2,6 +2,7 @@
 import { Alternatives } from './alternatives';
 import { copyButton } from './copy';
 import { element, textElement } from './element';
+import { number } from './probability';
 import { Completion } from './result';
 import { shadeButton } from './shade';
 import { tokensElement } from './tokens';
@@ -38,8 +39,7 @@ function facts(completion: Completion): string {
     facts.unshift(visible(completion.finish_reason));
   }
   if (completion.cumulative_logprob !== null) {
-    const logprob = completion.cumulative_logprob.toFixed(2).replace('-', '−');
-    facts.push(`log-probability ${logprob}`);
+    facts.push(`log-probability ${number(completion.cumulative_logprob, 2)}`);
   }
   return facts.join(' · ');
 }

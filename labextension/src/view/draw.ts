@@ -1,54 +1,49 @@
-/** A result as a list of elements: each prompt, and its completions below it. */
-import { Alternatives } from './alternatives';
-import { completionElement } from './completion';
-import { element, textElement } from './element';
-import { promptElement } from './prompt';
-import { Output, Result } from './result';
+/** A result of any kind as a list of elements. */
+import { Beams, isBeams } from './beam/data';
+import { drawBeams } from './beam/draw';
+import { drawCompletions } from './completions';
+import { Conversation, drawConversation, isConversation } from './conversation';
+import { note, textElement } from './element';
+import { isResult, Result } from './result';
+import { Check, isObject, isText } from './shape';
+import { isTable, Table } from './table/data';
+import { drawTable } from './table/draw';
 import { visible } from './visible';
 
-export function draw(result: Result): HTMLElement[] {
-  const alternatives = new Alternatives();
-  const blocks = result.outputs.map((output, i) => {
-    // of a grid over one prompt, the prompt is said once
-    const again = output.setting !== undefined && result.outputs[i - 1]?.prompt === output.prompt;
-    return outputElement(output, again ? 'chat' : result.kind, alternatives);
-  });
-  if (blocks.length === 0) {
-    blocks.push(note('no prompts'));
-  }
-  if (result.omitted) {
-    blocks.push(note(`… and ${result.omitted.toLocaleString()} more in the frame`));
-  }
-  return [...blocks, alternatives.node];
+interface View {
+  fits: Check;
+  draw: (data: never) => HTMLElement[];
 }
 
-/** One line that says why nothing is drawn, and the text that every result carries. */
-export function drawUnknown(data: unknown, text: string | undefined): HTMLElement[] {
-  const version = (data as { version?: unknown } | null)?.version;
+const completions: View = { fits: isResult, draw: (data: Result) => drawCompletions(data) };
+const table: View = { fits: isTable, draw: (data: Table) => drawTable(data) };
+
+const VIEWS = new Map<unknown, View>([
+  ['completions', completions],
+  ['chat', completions],
+  ['beam', { fits: isBeams, draw: (data: Beams) => drawBeams(data) }],
+  ['score', table],
+  ['choose', table],
+  ['compare', table],
+  ['conversation', { fits: isConversation, draw: (data: Conversation) => drawConversation(data) }]
+]);
+
+/** Whether it is of a kind that there is no view of: a newer nbllm may have more. */
+export function isOfAnotherKind(data: unknown): boolean {
+  return isObject(data) && data.version === 1 && isText(data.kind) && !VIEWS.has(data.kind);
+}
+
+/** text: what every result carries; shown where the data cannot be drawn, below a line that says why. */
+export function draw(data: unknown, text: string | undefined): HTMLElement[] {
+  const view = isObject(data) && data.version === 1 ? VIEWS.get(data.kind) : undefined;
+  if (view?.fits(data)) {
+    return view.draw(data as never);
+  }
+  const version = isObject(data) ? data.version : undefined;
   const why =
     version === 1
       ? 'This nbllm result is damaged and cannot be drawn.'
       : `This nbllm result has format ${version}, and the installed nbllm draws format 1: update nbllm.`;
-  return text === undefined
-    ? [note(why)]
-    : [note(why), textElement('div', 'nbllm-text', visible(text))];
-}
-
-function outputElement(
-  output: Output,
-  kind: Result['kind'],
-  alternatives: Alternatives
-): HTMLElement {
-  const several = output.completions.length > 1;
-  const completions = output.completions.map(completion =>
-    completionElement(completion, several, alternatives)
-  );
-  // a chat shows its question in the cell
-  const prompt = kind === 'chat' || !output.prompt ? [] : [promptElement(output.prompt)];
-  const setting = output.setting === undefined ? [] : [note(visible(output.setting))];
-  return element('section', 'nbllm-output', ...prompt, ...setting, ...completions);
-}
-
-function note(text: string): HTMLElement {
-  return element('div', 'nbllm-note', text);
+  const shown = text === undefined ? [] : [textElement('div', 'nbllm-text', visible(text))];
+  return [note(why), ...shown];
 }

@@ -20,3 +20,8 @@ export function textElement<K extends keyof HTMLElementTagNameMap>(
   node.dir = 'auto';
   return node;
 }
+
+/** A line that says something about a result. */
+export function note(text: string): HTMLElement {
+  return element('div', 'nbllm-note', text);
+}

@@ -9,7 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from ..sampling_params import RequestOutputKind, SamplingParams
-from .grid import Setting
+
+Setting = dict[str, Any]
+"""Fields of `SamplingParams` that override a run's own."""
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,70 @@
+/**
+ * Stop: ends the run of the cell, which keeps what it has made and succeeds.
+ *
+ * The kernel is asked beside the cell; where it cannot be, or has no run to end, it is interrupted.
+ */
+import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ICommandPalette } from '@jupyterlab/apputils';
+import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { stopIcon } from './icons';
+import { delay } from './channel';
+import { IControl } from './control';
+
+const STOP = 'nbllm:stop';
+const PATIENCE_MS = 1000;
+
+/** Whether the kernel is to be interrupted: it has ended no run, and something else may be going on. */
+async function needsInterrupt(control: IControl, panel: NotebookPanel, patience: number) {
+  const channel = control.of(panel)?.channel;
+  if (!channel?.besideCells) {
+    return panel.sessionContext.session?.kernel?.status !== 'idle';
+  }
+  const asked = channel.ask('stop').catch(() => null);
+  const answer = (await Promise.race([asked, delay(patience)])) as Answer | null | undefined;
+  return !answer || (answer.busy && !answer.ended);
+}
+
+/** What nbllm/notebook/control.py says. */
+interface Answer {
+  ended: boolean;
+  busy: boolean;
+}
+
+export const stop: JupyterFrontEndPlugin<void> = {
+  id: 'nbllm:stop',
+  description: 'A command, a button and a shortcut that end a run and keep what it has made.',
+  autoStart: true,
+  requires: [INotebookTracker, IControl],
+  optional: [ISettingRegistry, ICommandPalette],
+  activate: (
+    app: JupyterFrontEnd,
+    notebooks: INotebookTracker,
+    control: IControl,
+    registry: ISettingRegistry | null,
+    palette: ICommandPalette | null
+  ) => {
+    const settings = registry?.load(stop.id).catch(() => undefined);
+    app.commands.addCommand(STOP, {
+      label: args => (args.toolbar ? '' : 'Stop Generating'),
+      caption: 'End the run of this cell and keep what it has made',
+      icon: args => (args.toolbar ? stopIcon : undefined),
+      isVisible: args => !args.toolbar || control.current !== null,
+      isEnabled: () => Boolean(notebooks.currentWidget?.sessionContext.session?.kernel),
+      execute: async () => {
+        const panel = notebooks.currentWidget;
+        const kernel = panel?.sessionContext.session?.kernel;
+        if (!panel || !kernel) {
+          return;
+        }
+        const patience = (await settings)?.get('patience').composite as number | undefined;
+        if (await needsInterrupt(control, panel, patience ?? PATIENCE_MS)) {
+          await kernel.interrupt();
+        }
+      }
+    });
+    palette?.addItem({ command: STOP, category: 'nbllm' });
+    control.changed.connect(() => app.commands.notifyCommandChanged(STOP));
+    notebooks.currentChanged.connect(() => app.commands.notifyCommandChanged(STOP));
+  }
+};

@@ -1,0 +1,7 @@
+"""What a run was asked and what came of it, whoever ran it: a magic or a widget.
+
+work.py          prompts under settings, and the parameters of each request
+provenance.py    model, parameters, seed, versions: what it takes to make a result again
+generation.py    the result: `.df`, `.text`, `.outputs`, a view, a recording to replay
+conversation.py  a conversation as a value
+"""
