@@ -1,4 +1,6 @@
-"""`{{ name }}` in prompts: Jinja2, with nothing else of Jinja active.
+"""What a user types for a text: `{{ name }}` in prompts, escapes on one line.
+
+For `{{ }}` it is Jinja2, with nothing else of Jinja active.
 
 Prompts are full of braces, dollars and percent signs: LaTeX, JSON, shell. So block and comment
 delimiters are strings that cannot occur, newlines stay as they are, and a text without `{{` is not
@@ -56,6 +58,16 @@ class Template:
         except Exception as error:
             # the expression is the user's: a division by zero, a missing key, a method that raises
             raise _mistake(f"{type(error).__name__}: {error}") from None
+
+
+def escaped(text: str) -> str:
+    r"""`text` on one line: \n, \t and \\ are a newline, a tab and a backslash."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
+
+
+def unescaped(text: str) -> str:
+    """What `escaped` was given; what `--stop` means."""
+    return text.replace("\\\\", "\0").replace("\\n", "\n").replace("\\t", "\t").replace("\0", "\\")
 
 
 def _mistake(reason: str) -> PromptError:

@@ -14,7 +14,7 @@ from IPython.core.error import UsageError
 from .. import resident
 from ..results.conversation import Conversation
 from ..results.generation import Generation
-from ..results.work import Work, draw_seed
+from ..results.work import MAX_TOKENS, Work, draw_seed
 from ..sampling_params import BeamSearchParams, SamplingParams
 from . import comparison, trim
 from .checkpoint import Checkpoint
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 _CELL_MAGIC = "get_ipython().run_cell_magic("
 
-MAX_TOKENS = 256
-"""What `%%generate` generates at most, unless told; `%%chat` has what the context leaves."""
 BEAM_WIDTH, BEAM_TOKENS = 5, 32
 """What `%%beam` has unless told. A search does all its steps, so they are few."""
 

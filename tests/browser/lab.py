@@ -8,6 +8,7 @@ with server(folder) as lab, chromium() as browser:
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
@@ -108,13 +109,27 @@ def open_lab(browser: Browser, lab: Lab, errors: list[str] | None = None) -> Pag
     )
     page = context.new_page()
     if errors is not None:
-        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(error.stack))
+        collect(page, errors)
     page.goto(lab.url, wait_until="domcontentloaded")
     page.wait_for_function("window.jupyterapp", timeout=STARTUP_S * 1000)
     page.evaluate("async () => { await window.jupyterapp.restored; }")
     page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=STARTUP_S * 1000)
     return page
+
+
+# at every restart of a kernel, whatever the notebook holds
+OF_JUPYTERLAB = "Could not restore the debugger state"
+
+
+def collect(page: Page, errors: list[str]) -> None:
+    """From now on `errors` gets what the console reports as an error, and what nobody caught."""
+
+    def reported(message) -> None:
+        if message.type == "error" and not message.text.startswith(OF_JUPYTERLAB):
+            errors.append(message.text or str(message.location))
+
+    page.on("console", reported)
+    page.on("pageerror", lambda error: errors.append(error.stack or repr(error)))
 
 
 def open_notebook(page: Page, name: str, *, kernel: bool = True) -> None:
@@ -135,6 +150,46 @@ def command(page: Page, name: str, arguments: dict | None = None) -> None:
     """Runs one of JupyterLab's commands, and waits for its end: for `run-cell`, that of the cell."""
     script = "async ([name, args]) => { await window.jupyterapp.commands.execute(name, args); }"
     page.evaluate(script, [name, arguments or {}])
+
+
+def run_cell(page: Page, index: int, *, wait: bool = True) -> None:
+    """Runs a cell. Without waiting, `page.evaluate("window.cellRuns")` says whether it still does."""
+    select_cell(page, index)
+    if wait:
+        command(page, "notebook:run-cell")
+    else:
+        page.evaluate(
+            """() => {
+                window.cellRuns = true;
+                const done = () => { window.cellRuns = false; };
+                window.jupyterapp.commands.execute('notebook:run-cell').then(done, done);
+            }"""
+        )
+
+
+def restart_kernel(page: Page) -> None:
+    """As a person does: from the menu, with an answer to "are you sure?"."""
+    page.evaluate("() => { window.jupyterapp.commands.execute('kernelmenu:restart'); }")
+    page.locator(".jp-Dialog").get_by_role("button", name="Confirm Kernel Restart").click()
+    page.wait_for_function(
+        "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
+        timeout=STARTUP_S * 1000,
+    )
+
+
+def value(page: Page, expression: str) -> object:
+    """What an expression is in the notebook's kernel, as its repr says; once no cell runs."""
+    found = page.evaluate(
+        """async expression => {
+            const { kernel } = window.jupyterapp.shell.currentWidget.sessionContext.session;
+            const request = { code: '', silent: true, user_expressions: { found: expression } };
+            const reply = await kernel.requestExecute(request).done;
+            return reply.content.user_expressions.found;
+        }""",
+        f"repr({expression})",
+    )
+    assert found["status"] == "ok", found
+    return ast.literal_eval(ast.literal_eval(found["data"]["text/plain"]))
 
 
 def select_cell(page: Page, index: int) -> None:

@@ -39,6 +39,7 @@ def test_wheel(dist):
     assert package["version"] == nbllm.__version__
     assert INSTALLED + package["jupyterlab"]["_build"]["load"] in names
     assert INSTALLED + "install.json" in names
+    assert {"nbllm/widgets/js/frame.js", "nbllm/widgets/css/frame.css"} <= set(names)
     # once, and without what it was made from
     assert not [name for name in names if name.startswith(("nbllm/labextension", "labextension"))]
 

@@ -23,6 +23,7 @@ PUBLIC = {
     "to_frame",
     "unload",
     "unload_ipython_extension",
+    "widgets",
 }
 ADDRESSES = {
     "nbllm.sampling_params": [
