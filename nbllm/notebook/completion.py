@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from .magics import Nbllm
 
-_LINE = re.compile(r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|nbllm)\s(.*)")
+_LINE = re.compile(
+    r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|playground|nbllm)\s(.*)"
+)
 
 
 def add(shell: InteractiveShell, magics: Nbllm) -> None:

@@ -25,7 +25,7 @@ from .comparison import Comparison
 from .flags import flag, with_flags
 from .labels import Labels
 from .run import without_frames
-from .run_flags import LONG_FLAGS, RUN_FLAGS, STREAM_FLAGS
+from .run_flags import LONG_FLAGS, PANEL_FLAGS, RUN_FLAGS, STREAM_FLAGS
 from .runs import Runs
 from .sampling_flags import SAMPLING_FLAGS
 from .search import Found
@@ -34,6 +34,8 @@ from .structured import CHOICE_FLAGS, STRUCTURED_FLAGS
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from ..widgets import Playground
 
 SAMPLING = (*SAMPLING_FLAGS, *STRUCTURED_FLAGS, *CHOICE_FLAGS)
 WORDS = argument(
@@ -222,6 +224,24 @@ class Nbllm(Magics):
         distinct tokens and the parameters that differ; with several models also a column model.
         """
         return self._do(self.runs.compare, self.compare, line, cell, local_ns)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    @magic_arguments()
+    @argument("words", nargs="*", help="in a cell: variable for the widget; on a line: the prompt")
+    @argument("--live", action="store_true", help="run again after every change")
+    @with_flags(SAMPLING, PANEL_FLAGS)
+    def playground(
+        self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> Playground:
+        """Try a prompt by hand: a field for each `{{ variable }}`, sliders, history, two runs compared.
+
+        `%%playground [NAME]` takes the rest of the cell as the prompt, `%playground` the rest of the
+        line. Flags say what the controls begin with. The widget is the cell's value: `.df` has its
+        runs, `.code()` the cell that does the same.
+        """
+        return self._do(self.runs.playground, self.playground, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope

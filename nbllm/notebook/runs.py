@@ -34,6 +34,7 @@ from .turns import Turn, free_name, turn
 
 if TYPE_CHECKING:
     from ..llm import LLM
+    from ..widgets import Playground
     from .magics import Nbllm
 
 _CELL_MAGIC = "get_ipython().run_cell_magic("
@@ -56,7 +57,8 @@ class Runs:
         """A new call. IPython keeps a cell's source as it runs it: a `%%magic` is one line."""
         source = (self.shell.user_ns.get("_ih") or [""])[-1].strip()
         alone = call.from_cell and "\n" not in source and source.startswith(_CELL_MAGIC)
-        self.screen = Screen(self.shell, quiet=call.args.quiet, alone=alone)
+        quiet = getattr(call.args, "quiet", False)
+        self.screen = Screen(self.shell, quiet=quiet, alone=alone)
 
     @property
     def shell(self) -> Any:
@@ -248,6 +250,17 @@ class Runs:
         keep = partial(self._keep, call.out, partial(comparison.Comparison, over=over))
         result = comparison.compared(llms, texts, chosen, quiet=args.quiet, keep=keep)
         return None if call.out else result
+
+    def playground(self, call: Call) -> Playground:
+        from ..widgets import Playground
+
+        args = call.args
+        params = self._params(self.llm(args.model), call, MAX_TOKENS)
+        # the widget has its fields for what `{{ }}` in the prompt stand for
+        widget = Playground(call.prompt, params, model=args.model, live=args.live)
+        if call.out:
+            self.shell.user_ns[call.out] = widget
+        return widget
 
     def _run(
         self, call: Call, llm: LLM, work: Work, make: Callable[..., Generation]

@@ -1,18 +1,22 @@
 """Widgets: exploring prompts by hand, in a notebook.
 
-    panel.py     what every widget is: controls and a view, and what is left of them
-    view.py      the part that its own ES module draws ── modules.py, js/, css/
-    runs.py      its runs, in the background ── loop.py
-    controls.py  controls of SamplingParams
+    panel.py     what every widget is: controls and a view, and what is left of them ─┐
+    view.py      the part that its own ES module draws ── modules.py, js/, css/       ├── playground.py
+    runs.py      its runs, in the background ── loop.py                               │
+    controls.py  controls of SamplingParams                                          ─┘
 
 Each is imported when it is first used.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-_HOME: dict[str, str] = {}
+if TYPE_CHECKING:
+    from .playground import Playground
 
-__all__: list[str] = []
+_HOME = {"Playground": "playground"}
+
+__all__ = ["Playground"]
 
 
 def __getattr__(name: str):
