@@ -6,6 +6,7 @@ from collections import ChainMap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.error import UsageError
 from IPython.core.magic import (
     Magics,
     line_cell_magic,
@@ -35,7 +36,7 @@ from .structured import CHOICE_FLAGS, STRUCTURED_FLAGS
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ..widgets import Playground
+    from ..widgets import EngineStatus, Playground
 
 SAMPLING = (*SAMPLING_FLAGS, *STRUCTURED_FLAGS, *CHOICE_FLAGS)
 WORDS = argument(
@@ -242,6 +243,20 @@ class Nbllm(Magics):
         runs, `.code()` the cell that does the same.
         """
         return self._do(self.runs.playground, self.playground, line, cell, local_ns)
+
+    @line_magic
+    def enginestatus(self, line: str) -> EngineStatus:
+        """Show the engines of this kernel: models, memory, speed, and who runs, with buttons to stop them.
+
+        `status = %enginestatus` keeps the widget under a name.
+        """
+        from ..widgets import EngineStatus
+
+        if line.strip():
+            raise UsageError(
+                f"%enginestatus shows every model and takes nothing, got {line.strip()!r}"
+            )
+        return EngineStatus()
 
     @no_var_expand
     @needs_local_scope

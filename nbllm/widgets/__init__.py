@@ -2,7 +2,7 @@
 
     panel.py     what every widget is: controls and a view, and what is left of them ─┐
     view.py      the part that its own ES module draws ── modules.py, js/, css/       ├── playground.py
-    runs.py      its runs, in the background ── loop.py                               │
+    runs.py      its runs, in the background ── loop.py                               ├── engine_status.py
     controls.py  controls of SamplingParams                                          ─┘
 
 Each is imported when it is first used.
@@ -12,11 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .engine_status import EngineStatus
     from .playground import Playground
 
-_HOME = {"Playground": "playground"}
+_HOME = {"EngineStatus": "engine_status", "Playground": "playground"}
 
-__all__ = ["Playground"]
+__all__ = ["EngineStatus", "Playground"]
 
 
 def __getattr__(name: str):

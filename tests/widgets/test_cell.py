@@ -142,6 +142,14 @@ def test_the_magic_makes_a_playground(shell):
     empty.close()
 
 
+def test_the_magic_shows_the_engines(shell, capsys):
+    status = shell.run_cell("%enginestatus").result
+    assert [m["name"] for m in status.models] == ["ascii"]
+    status.close()
+    assert not shell.run_cell("%enginestatus tiny").success
+    assert "takes nothing, got 'tiny'" in "".join(capsys.readouterr())
+
+
 def test_mistakes_are_one_line(shell, capsys):
     assert not shell.run_cell("%playground --temprature 1").success
     said = "".join(capsys.readouterr())
