@@ -11,12 +11,13 @@ from IPython.core.magic_arguments import MagicArgumentParser
 
 from .. import resident
 from ..errors import did_you_mean
+from ..views import status as report
 from . import upkeep
 from .command_line import parse, words
 from .flags import filled, number
 
 if TYPE_CHECKING:
-    from ..llm import ModelInfo
+    from ..llm import LLM
     from .magics import Nbllm
 
 HELP = """\
@@ -61,23 +62,17 @@ def load(args: Namespace) -> None:
     options = {name: getattr(args, name) for name in ("dtype", "max_model_len", "device")}
     given = {name: value for name, value in options.items() if value is not None}
     llm = resident.load(args.model, name=args.name, **given)
-    print(_headline(args.name or llm.name, llm.info()))
+    _say(args.name or llm.name, llm)
 
 
 def use(args: Namespace) -> None:
     """Make a loaded model the current one."""
-    print(_headline(args.model, resident.use(args.model).info()))
+    _say(args.model, resident.use(args.model))
 
 
 def status(args: Namespace) -> None:
     """Print what is loaded."""
-    models = resident.loaded()
-    if not models:
-        print("no model is loaded; %nbllm load MODEL loads one")
-    for name, llm in models.items():
-        current = len(models) > 1 and llm is resident.current()
-        print(_headline(name, llm.info()) + " (current)" * current)
-        print(_details(llm.info(), upkeep.activity(llm)))
+    print(report.plain(report.status()))
 
 
 def unload(args: Namespace) -> None:
@@ -87,33 +82,9 @@ def unload(args: Namespace) -> None:
     print(f"unloaded {', '.join(names)}" if names else "no model was loaded")
 
 
-def _headline(name: str, info: ModelInfo) -> str:
-    size = f"{info.num_parameters / 1e6:,.1f}M parameters"
-    stored = f", {info.quantization}" if info.quantization else ""
-    return f"{name}: {info.architecture}, {size}, {info.dtype} on {info.device}{stored}"
-
-
-def _details(info: ModelInfo, activity: Mapping[str, str]) -> str:
-    used = info.num_pages - info.num_free_pages
-    rows = {
-        "context": f"{info.max_model_len:,} tokens",
-        "weights": _bytes(info.weight_bytes) + _owned(info),
-        "KV cache": f"{_bytes(info.kv_bytes)}, {used:,} of {info.num_pages:,} pages in use",
-        "requests": f"{info.num_running} running, {info.num_waiting} waiting",
-        **activity,
-        "implementation": info.implementation,
-        "from": info.path,
-    }
-    return "\n".join(f"    {label:<15} {value}" for label, value in rows.items())
-
-
-def _owned(info: ModelInfo) -> str:
-    """Whose the weights are, where it is not clear."""
-    return " of your model object, no copy" if info.fingerprint == "live" else ""
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 2**30:,.2f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"
+def _say(name: str, llm: LLM) -> None:
+    if (data := report.model(name, llm)) is not None:
+        print(report.headline(data))
 
 
 def _parsers() -> dict[str, MagicArgumentParser]:

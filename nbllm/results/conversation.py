@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from .. import views
 from ..errors import ParamError
 from ..outputs import CompletionOutput, RequestOutput
 from .generation import Generation
@@ -127,6 +128,9 @@ class Conversation:
         if any(reasoning):
             columns = {"role": columns["role"], "reasoning": reasoning, **columns}
         return pd.DataFrame(columns)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return views.bundle(views.conversation(self.turns))
 
     def _with(self, turns: tuple[Message, ...]) -> Conversation:
         return replace(self, turns=turns)

@@ -5,7 +5,8 @@
                                                       └── as it is     application/vnd.nbllm.v1+json
 
 Beam searches go the same way, through beam_data.py, beam_tree.py, beam_plain.py and beam_html.py;
-scores, choices and comparisons through tables.py.
+scores, choices and comparisons through tables.py, conversations through messages.py. status.py says
+what is loaded.
 
 The text and the HTML are functions of the dictionary alone, so a saved notebook holds everything
 that a front end needs to draw the result again, without a kernel. Nothing here imports IPython.
@@ -14,6 +15,7 @@ that a front end needs to draw the result again, without a kernel. Nothing here 
 from .beam_data import beams
 from .bundle import MIME, bundle
 from .data import MAX_COMPLETIONS, MAX_TOKENS, completions, token
+from .messages import conversation
 from .progress import progress
 from .tables import comparison, labels
 
@@ -25,6 +27,7 @@ __all__ = [
     "bundle",
     "comparison",
     "completions",
+    "conversation",
     "labels",
     "progress",
     "token",

@@ -47,7 +47,7 @@ def completions(
         entries = []
         for completion in output.outputs[:room]:
             detail -= len(completion.logprobs or ())
-            entries.append(_completion(completion, with_tokens=detail >= 0))
+            entries.append(completion_data(completion, with_tokens=detail >= 0))
         room -= len(entries)
         if entries:
             named = {"setting": settings[i]} if settings is not None else {}
@@ -58,7 +58,8 @@ def completions(
     return data
 
 
-def _completion(completion: CompletionOutput, *, with_tokens: bool) -> dict[str, Any]:
+def completion_data(completion: CompletionOutput, *, with_tokens: bool) -> dict[str, Any]:
+    """An entry of "completions"."""
     entry = {
         "output": completion.index,
         "text": completion.text,

@@ -34,6 +34,8 @@ class FakeInfo:
         self.path, self.architecture, self.implementation = "/models/fake", "llama", "native"
         self.dtype, self.device, self.num_parameters = "float32", "cpu", 1_234_567
         self.max_model_len, self.weight_bytes, self.kv_bytes = 512, 4_938_268, 2**24
+        self.memory = {"weights": self.weight_bytes, "tables": 0, "kv_cache": self.kv_bytes}
+        self.device_memory = {}
         self.num_pages, self.num_free_pages, self.num_running, self.num_waiting = 64, 60, 0, 0
         self.fingerprint, self.revision, self.chat_template_hash = "f00d", None, "cafe"
         self.versions, self.quantization = {"nbllm": "0"}, None
@@ -69,6 +71,12 @@ class FakeLLM:
 
     def wake_up(self):
         self.asleep = 0
+
+    def is_sleeping(self):
+        return bool(getattr(self, "asleep", 0))
+
+    def requests(self):
+        return []
 
     def reset_prefix_cache(self):
         self.num_resets = getattr(self, "num_resets", 0) + 1
