@@ -465,7 +465,7 @@ class LLM:
 
     def is_sleeping(self) -> bool:
         """Whether `sleep` has been called and not everything is back."""
-        self._check_open()
+        self._refuse_closed()
         return self.engine.asleep
 
     def get_metrics(self) -> list[Metric]:
@@ -476,7 +476,7 @@ class LLM:
         requests running and waiting, tokens generated, tokens/s of the latest steps, and the times of
         the requests that ended: to the first token, and in all.
         """
-        self._check_open()
+        self._refuse_closed()
         stats, scheduler = self.engine.stats, self.engine.scheduler
         pages = scheduler.pages
         used = pages.num_pages - 1 - pages.num_free
@@ -505,7 +505,7 @@ class LLM:
 
     def requests(self) -> list[RequestInfo]:
         """The prompts in the engine at this moment, whoever waits for them, oldest first."""
-        self._check_open()
+        self._refuse_closed()
         return listed(self.engine, self.tokenizer)
 
     def abort(self, request_id: str) -> int:
@@ -515,7 +515,7 @@ class LLM:
         `GenerationInterrupted`. Returns how many completions or searches were ended; an unknown id is
         no error: what has just finished is unknown.
         """
-        self._check_open()
+        self._refuse_closed()
         self.intake.end_call(request_id)
         ended = called(self.engine, request_id)
         for request in ended:
@@ -526,7 +526,7 @@ class LLM:
 
     def info(self) -> ModelInfo:
         """What is loaded and how, with the engine's present state."""
-        self._check_open()
+        self._refuse_closed()
         scheduler = self.engine.scheduler
         templates = chats.templates_of(self.tokenizer)
         template = self._chat_template or templates.get("default")
@@ -579,9 +579,13 @@ class LLM:
         weights = 0 if isinstance(self._origin, Live) else _bytes(network.parameters())
         return {"weights": weights, "tables": _bytes(network.buffers())}
 
-    def _check_open(self) -> None:
+    def _refuse_closed(self) -> None:
+        """For what only looks, from any thread."""
         if self._closed:
             raise ClosedError(f"{self.name!r} was closed; load it again")
+
+    def _check_open(self) -> None:
+        self._refuse_closed()
         if isinstance(live := self._origin, Live):
             if live.moved:
                 self.engine.weights_changed(live.build(self._dtype, self._device))
