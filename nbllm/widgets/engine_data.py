@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ..outputs import RequestInfo
+from ..views import status
 from ..views.visible import one_line, shortened
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ SAMPLES = 120
 """Speeds that are kept."""
 MAX_CALLS = 50
 """Calls that are listed; the others are counted."""
+STATES = ("waiting", "prefilling", "running", "searching")
 
 
 class Watched:
@@ -28,34 +30,22 @@ class Watched:
         self.speeds: deque[float] = deque([0.0] * SAMPLES, maxlen=SAMPLES)
         self._before: tuple[float, int] | None = None
 
-    def look(self, name: str, *, current: bool) -> dict[str, Any]:
-        """Everything about the model at this moment. Sizes in bytes, speeds in tokens/s.
-
-        Raises `ClosedError` for a model that was closed.
+    def look(self, name: str, *, current: bool) -> dict[str, Any] | None:
+        """What `views.status.model` says, with "current", "speeds" (tokens/s, oldest first), "calls"
+        in the place of its requests, and "more_calls", a number. None for a model that was closed.
         """
-        info = self.llm.info()
-        counts = {m.name.removeprefix("nbllm:"): m for m in self.llm.get_metrics()}
-        values = {name: getattr(m, "value", 0) for name, m in counts.items()}
-        self._measure(values["generation_tokens"])
-        requests = self.llm.requests()
+        if (model := status.model(name, self.llm)) is None:
+            return None
+        self._measure(model["generation_tokens"])
+        found = calls(self.llm.requests())
+        del model["requests"], model["num_requests"]
         return {
-            "name": name,
+            **model,
             "current": current,
-            "facts": [
-                info.architecture, f"{info.num_parameters / 1e6:,.1f}M parameters",
-                f"{info.dtype} on {info.device}", f"context {info.max_model_len:,}",
-                *([info.quantization] if info.quantization else []),
-            ],
-            "asleep": self.llm.is_sleeping(),
-            "memory": memory(info.memory, info.device_memory),
-            "kv_bound": values["kv_cache_bytes_bound"],
-            "pages": [values["kv_cache_pages_used"], info.num_pages],
-            "prefix": [values["prefix_cache_hits"], values["prefix_cache_queries"]],
-            "generated": values["generation_tokens"],
             "speeds": [round(speed, 1) for speed in self.speeds],
-            "calls": calls(requests)[:MAX_CALLS],
-            "more_calls": max(0, len(calls(requests)) - MAX_CALLS),
-        }  # fmt: skip
+            "calls": found[:MAX_CALLS],
+            "more_calls": max(0, len(found) - MAX_CALLS),
+        }
 
     def _measure(self, generated: int) -> None:
         now = time.monotonic()
@@ -63,15 +53,6 @@ class Watched:
             then, before = self._before
             self.speeds.append((generated - before) / max(now - then, 1e-9))
         self._before = now, generated
-
-
-def memory(parts: dict[str, int], device: dict[str, int]) -> list[tuple[str, int]]:
-    """What the device's memory holds: this model's parts, what is others', and what is free."""
-    own = [("weights", parts["weights"] + parts["tables"]), ("KV cache", parts["kv_cache"])]
-    if not device:
-        return own
-    other = device["total"] - device["free"] - sum(size for _, size in own)
-    return [*own, ("other", max(0, other)), ("free", device["free"])]
 
 
 def calls(requests: Sequence[RequestInfo]) -> list[dict[str, Any]]:
@@ -86,17 +67,13 @@ def _call(request: RequestInfo) -> str:
 
 
 def _described(call: str, prompts: list[RequestInfo]) -> dict[str, Any]:
-    waiting = sum(p.state == "waiting" for p in prompts)
     return {
         "id": call,
         "began": min(p.arrival_time for p in prompts),
         "prompt": shortened(one_line(prompts[0].prompt), 60),
         "prompts": len(prompts),
-        "waiting": waiting,
+        "waiting": sum(p.state == "waiting" for p in prompts),
         "state": max((p.state for p in prompts), key=STATES.index),
         "num_tokens": sum(p.num_tokens for p in prompts),
         "max_tokens": sum(p.max_tokens for p in prompts),
     }
-
-
-STATES = ("waiting", "prefilling", "running", "searching")

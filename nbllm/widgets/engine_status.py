@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from html import escape
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from traitlets import List
 
 from .. import resident
-from ..errors import ClosedError, NoModelError, ParamError
+from ..errors import NoModelError, ParamError
+from ..views import status
+from ..views.html import pre
+from ..views.style import STYLE
+from ..views.visible import visible
 from .engine_data import Watched
-from .engine_text import html, plain
 from .loop import loop
 from .modules import css, esm
 from .panel import Panel
 from .view import Actions, View
+
+if TYPE_CHECKING:
+    from ..llm import LLM
 
 PERIOD = 0.5
 """Seconds between two looks."""
@@ -72,13 +78,10 @@ class EngineStatus(Panel):
                 name: known if known and known.llm is loaded[name] else Watched(loaded[name])
                 for name, known in watched.items()
             }
-            models = []
-            for name, each in self._watched.items():
-                # it may be unloaded in this moment
-                with suppress(ClosedError, NoModelError):
-                    models.append(each.look(name, current=each.llm is resident.current()))
+            current = _current()
+            looks = [w.look(name, current=w.llm is current) for name, w in self._watched.items()]
             if self._open:
-                self.view.models = models
+                self.view.models = [model for model in looks if model is not None]
                 self._keep_if_new()
 
     def stop(self, model: str, call: str | None = None) -> None:
@@ -114,8 +117,10 @@ class EngineStatus(Panel):
         self.look()
 
     def static(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        models = self.models
-        return {"text/plain": plain(models), "text/html": html(models)}, {}
+        current = next((m["name"] for m in self.models if m["current"]), None)
+        text = status.plain({"models": self.models, "current": current})
+        html = f'<div class="nbllm"><style>{STYLE}</style>{pre(escape(visible(text)))}</div>'
+        return {"text/plain": text, "text/html": html}, {}
 
     def close(self) -> None:
         self._open = False
@@ -124,7 +129,7 @@ class EngineStatus(Panel):
     def _keep_if_new(self) -> None:
         """Not at every look: a saved notebook gets what it was when something had come to rest."""
         state = [
-            (m["name"], m["asleep"], bool(m["calls"]), not m["calls"] and m["generated"])
+            (m["name"], m["asleep"], bool(m["calls"]), not m["calls"] and m["generation_tokens"])
             for m in self.models
         ]
         if state != self._kept:
@@ -142,3 +147,10 @@ class EngineStatus(Panel):
             except Exception as error:
                 self.fail(error)
             await asyncio.sleep(PERIOD)
+
+
+def _current() -> LLM | None:
+    try:
+        return resident.current()
+    except NoModelError:
+        return None

@@ -96,10 +96,6 @@ def test_what_it_shows_is_true(loaded, kernel):
     assert [part.split()[0] for part in label.removeprefix("Memory: ").split(", ")] == [
         "weights", "KV", "other", "free",
     ]  # fmt: skip
-    sizes = dict(kernel("status.models[0]['memory']"))
-    assert sum(sizes.values()) == pytest.approx(
-        kernel("nbllm.current().info().device_memory['total']"), rel=1e-6
-    )
 
 
 def test_a_running_cell_is_seen_and_stopped_by_mouse(loaded, kernel):
@@ -201,18 +197,18 @@ def test_out_of_view_it_looks_no_more(loaded, kernel):
     loaded.wait_for(state="detached")
     assert kernel("status.view._view_count") == 0
     kernel("nbllm.current().generate('a', SamplingParams(max_tokens=4), use_tqdm=False) and None")
-    before = kernel("status.models[0]['generated']")
+    before = kernel("status.models[0]['generation_tokens']")
     loaded.page.wait_for_timeout(1500)
-    assert kernel("status.models[0]['generated']") == before
+    assert kernel("status.models[0]['generation_tokens']") == before
     assert kernel("nbllm.current().engine.stats.num_generated") > before
 
 
-def test_closed_it_leaves_a_table(panel, kernel):
+def test_closed_it_leaves_what_was(panel, kernel):
     driver.run_cell(panel.page, cell("status"))
     button(panel, "Close, and keep what is shown").click()
     panel.wait_for(state="detached")
     left = driver.output(panel.page, cell("status")).last
-    assert left.locator("th").first.inner_text() == "tiny"
+    assert left.inner_text().startswith("tiny: LlamaForCausalLM")
     assert "pages in use" in left.inner_text()
     assert kernel("status.view.comm") is None
 

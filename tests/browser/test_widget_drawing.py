@@ -200,10 +200,13 @@ def test_nothing_is_left(playground):
 
 
 MODEL = {
-    "name": "tiny", "current": True, "facts": ["LlamaForCausalLM", "float32 on cpu"],
-    "asleep": False, "memory": [["weights", 2**25], ["KV cache", 2**30], ["other", 2**31], ["free", 2**33]],
-    "kv_bound": 2**30, "pages": [3, 100], "prefix": [30, 120], "generated": 1234,
-    "speeds": [0.0, 50.0, 25.0], "calls": [], "more_calls": 0,
+    "name": "tiny", "current": True, "architecture": "LlamaForCausalLM", "num_parameters": 7_900_000,
+    "dtype": "float32", "device": "cpu", "max_model_len": 2048, "quantization": None, "adopted": False,
+    "asleep": False, "memory": {"weights": 2**25 - 2**20, "tables": 2**20, "kv_cache": 2**30},
+    "device_memory": {"free": 2**33, "total": 2**33 + 2**31 + 2**30 + 2**25},
+    "kv_cache_bound": 2**30, "num_used_pages": 3, "num_pages": 100, "prefix_cache_hits": 30,
+    "prefix_cache_queries": 120, "generation_tokens": 1234, "speeds": [0.0, 50.0, 25.0], "calls": [],
+    "more_calls": 0,
 }  # fmt: skip
 CALL = {
     "id": "4", "began": 0, "prompt": "Once", "prompts": 3, "waiting": 1, "state": "running",
@@ -219,15 +222,15 @@ def status(bare):
 def test_an_engine(status):
     text = status.find(".nbllm-model").inner_text()
     for part in (
-        "tiny (current)", "LlamaForCausalLM · float32 on cpu", "weights 32.0 MiB", "KV cache 1.00 GiB",
+        "tiny (current)", "LlamaForCausalLM · 7.9M parameters · float32 on cpu · context 2,048", "weights 32.0 MiB", "KV cache 1.00 GiB",
         "3 of 100 in use, at most 1.00 GiB", "25 % of 120 prompt tokens", "1,234 tokens",
         "25 tokens/s, highest 50",
     ):  # fmt: skip
         assert part in text
     widths = status.find(".nbllm-memory-bar > span").evaluate_all("n => n.map(x => x.offsetWidth)")
-    total = 2**25 + 2**30 + 2**31 + 2**33
-    for width, (_, size) in zip(widths, MODEL["memory"], strict=True):
-        assert width / sum(widths) == pytest.approx(size / total, abs=0.01)
+    sizes = [2**25, 2**30, 2**31, 2**33]
+    for width, size in zip(widths, sizes, strict=True):
+        assert width / sum(widths) == pytest.approx(size / sum(sizes), abs=0.01)
     points = status.find("polyline").get_attribute("points").split()
     assert [float(p.split(",")[1]) for p in points] == [35.0, 1.0, 18.0]
 

@@ -5,12 +5,15 @@ import { sparkline } from "./sparkline.js";
 import { visible } from "./visible.js";
 
 /**
- * As nbllm/widgets/engine_data.py writes them.
+ * As nbllm/widgets/engine_data.py and nbllm/views/status.py write them.
  * @typedef {{id: string, began: number, prompt: string, prompts: number, waiting: number,
  *   state: string, num_tokens: number, max_tokens: number}} Call
- * @typedef {{name: string, current: boolean, facts: string[], asleep: boolean,
- *   memory: [string, number][], kv_bound: number, pages: [number, number], prefix: [number, number],
- *   generated: number, speeds: number[], calls: Call[], more_calls: number}} EngineState
+ * @typedef {{name: string, current: boolean, architecture: string, num_parameters: number,
+ *   dtype: string, device: string, max_model_len: number, quantization: string | null,
+ *   adopted: boolean, asleep: boolean, memory: {weights: number, tables: number, kv_cache: number},
+ *   device_memory: {free?: number, total?: number}, kv_cache_bound: number, num_pages: number,
+ *   num_used_pages: number, prefix_cache_queries: number, prefix_cache_hits: number,
+ *   generation_tokens: number, speeds: number[], calls: Call[], more_calls: number}} EngineState
  * @typedef {import("./frame.js").Frame["act"]} Act
  */
 
@@ -92,12 +95,12 @@ class ModelSection {
   update(state) {
     this.asleep = state.asleep;
     this.title.textContent = visible(state.name) + (state.current ? " (current)" : "");
-    this.facts.textContent = [...state.facts, ...(state.asleep ? ["asleep"] : [])].join(" · ");
+    this.facts.textContent = facts(state);
     this.sleep.textContent = state.asleep ? "wake" : "sleep";
     this.sleep.ariaLabel = this.sleep.title = state.asleep
       ? `wake ${this.name} up`
       : `sleep: ${this.name} gives its memory back until it is used again`;
-    this.memory.replaceChildren(...memoryBar(state.memory));
+    this.memory.replaceChildren(...memoryBar(memoryParts(state)));
     this.numbers.replaceChildren(...numbers(state));
     this.speed.replaceChildren(sparkline(state.speeds, "tokens/s"));
     this.stop.disabled = !state.calls.length;
@@ -160,6 +163,35 @@ class CallRow {
   }
 }
 
+/** @param {EngineState} state */
+function facts(state) {
+  return [
+    state.architecture,
+    `${(state.num_parameters / 1e6).toFixed(1)}M parameters`,
+    `${state.dtype} on ${state.device}`,
+    `context ${state.max_model_len.toLocaleString()}`,
+    ...(state.quantization ? [state.quantization] : []),
+    ...(state.adopted ? ["weights of your model object"] : []),
+    ...(state.asleep ? ["asleep"] : []),
+  ].join(" · ");
+}
+
+/**
+ * What the device's memory holds: this model's parts, what is others', and what is free.
+ * @param {EngineState} state
+ * @returns {[string, number][]}
+ */
+function memoryParts({ memory: { weights, tables, kv_cache }, device_memory: { free, total } }) {
+  const own = weights + tables + kv_cache;
+  /** @type {[string, number][]} */
+  const parts = [["weights", weights + tables], ["KV cache", kv_cache]];
+  if (free === undefined || total === undefined) {
+    return parts;
+  }
+  // read one after the other, the numbers need not add up
+  return [...parts, ["other", Math.max(0, total - free - own)], ["free", free]];
+}
+
 /** @param {[string, number][]} parts @returns {HTMLElement[]} a bar, and what its colours mean */
 function memoryBar(parts) {
   const total = parts.reduce((sum, [, size]) => sum + size, 0) || 1;
@@ -179,14 +211,16 @@ function memoryBar(parts) {
 }
 
 /** @param {EngineState} state */
-function numbers({ pages: [used, all], prefix: [hit, asked], kv_bound, generated }) {
-  const rate = asked ? `${((100 * hit) / asked).toFixed(0)} % of ${asked.toLocaleString()} prompt tokens` : "unused";
-  const facts = {
-    pages: `${used.toLocaleString()} of ${all.toLocaleString()} in use, at most ${bytes(kv_bound)}`,
-    "prefix hits": rate,
-    generated: `${generated.toLocaleString()} tokens`,
+function numbers(state) {
+  const [used, all] = [state.num_used_pages, state.num_pages].map(n => n.toLocaleString());
+  const asked = state.prefix_cache_queries;
+  const rate = ((100 * state.prefix_cache_hits) / (asked || 1)).toFixed(0);
+  const counts = {
+    pages: `${used} of ${all} in use, at most ${bytes(state.kv_cache_bound)}`,
+    "prefix hits": asked ? `${rate} % of ${asked.toLocaleString()} prompt tokens` : "no prompt yet",
+    generated: `${state.generation_tokens.toLocaleString()} tokens`,
   };
-  return Object.entries(facts).map(([name, value]) =>
+  return Object.entries(counts).map(([name, value]) =>
     element("div", "", element("span", "nbllm-facts", name), value),
   );
 }
