@@ -59,8 +59,10 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt $(EXTENSION)
 	SKIP_JUPYTER_BUILDER=$$(command -v node >/dev/null || echo 1) $(PIP) -e ".[lab,grammar,server]" ipykernel nbclient
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.demo
+$(VENV)/.test: $(VENV)/.demo tests/browser/package-lock.json
 	$(PIP) --group test
+	@if command -v npm >/dev/null; then npm ci --silent --prefix tests/browser; \
+	  else echo "npm is missing: tests of accessibility and of types in JavaScript are skipped"; fi
 	@command -v chromium chromium-browser google-chrome >/dev/null \
 	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } \
 	  || echo "chromium is missing and cannot be installed here: the browser tests are skipped"

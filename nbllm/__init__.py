@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from . import widgets
     from .frames import to_frame
     from .llm import LLM
     from .outputs import BeamSearchOutput, CompletionOutput, Logprob, RequestOutput
@@ -50,6 +51,7 @@ __all__ = [
     "to_frame",
     "unload",
     "unload_ipython_extension",
+    "widgets",
 ]
 
 
@@ -57,6 +59,8 @@ def __getattr__(name: str):
     if name == "last":
         # changes with every run of a magic, so it is read afresh and never stored here
         return import_module(".resident", __name__).last()
+    if name == "widgets":
+        return import_module(".widgets", __name__)
     if name in _HOME:
         value = getattr(import_module(f".{_HOME[name]}", __name__), name)
         globals()[name] = value

@@ -811,7 +811,8 @@ def _num_parameters(model: Any) -> int:
 
 
 def _bytes(tensors: Iterable[torch.Tensor]) -> int:
-    return sum(t.numel() * t.element_size() for t in tensors)
+    # a weight that sleeps has no memory behind its storage
+    return sum(min(t.numel() * t.element_size(), t.untyped_storage().nbytes()) for t in tensors)
 
 
 def _priorities(priority: Any, count: int) -> list[int]:

@@ -374,15 +374,26 @@ class SamplingParams(_Checked):
             raise ParamError("stop strings need detokenize=True; use stop_token_ids instead")
 
 
+RANGES = {
+    "presence_penalty": (-2.0, 2.0),
+    "frequency_penalty": (-2.0, 2.0),
+    "repetition_penalty": (0.0, math.inf),
+    "temperature": (0.0, 2.0),
+    "top_p": (0.0, 1.0),
+    "min_p": (0.0, 1.0),
+}
+"""Least and greatest value of the fields of `SamplingParams` that are not whole numbers; `repetition_penalty`
+and `top_p` are greater than their 0."""
+
 SamplingParams._RULES = {
     "n": _integer("≥ 1", lambda i: i >= 1),
-    "presence_penalty": _number(-2, 2),
-    "frequency_penalty": _number(-2, 2),
-    "repetition_penalty": _number(0, math.inf, open_low=True),
-    "temperature": _number(0, 2),
-    "top_p": _number(0, 1, open_low=True),
+    "presence_penalty": _number(*RANGES["presence_penalty"]),
+    "frequency_penalty": _number(*RANGES["frequency_penalty"]),
+    "repetition_penalty": _number(*RANGES["repetition_penalty"], open_low=True),
+    "temperature": _number(*RANGES["temperature"]),
+    "top_p": _number(*RANGES["top_p"], open_low=True),
     "top_k": _integer("0 or −1 (off) or ≥ 1", lambda i: i >= -1),
-    "min_p": _number(0, 1),
+    "min_p": _number(*RANGES["min_p"]),
     "seed": _seed,
     "stop": _strings,
     "stop_token_ids": _stop_token_ids,

@@ -1,4 +1,6 @@
-"""`{{ name }}` in prompts: Jinja2, with nothing else of Jinja active.
+"""What a user types for a text: `{{ name }}` in prompts, escapes on one line.
+
+For `{{ }}` it is Jinja2, with nothing else of Jinja active.
 
 Prompts are full of braces, dollars and percent signs: LaTeX, JSON, shell. So block and comment
 delimiters are strings that cannot occur, newlines stay as they are, and a text without `{{` is not
@@ -61,6 +63,16 @@ class Template:
 def filters() -> Mapping[str, Callable]:
     """What may follow a `|`."""
     return _environment().filters
+
+
+def escaped(text: str) -> str:
+    r"""`text` on one line: \n, \t and \\ are a newline, a tab and a backslash."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
+
+
+def unescaped(text: str) -> str:
+    """What `escaped` was given; what `--stop` means."""
+    return text.replace("\\\\", "\0").replace("\\n", "\n").replace("\\t", "\t").replace("\0", "\\")
 
 
 def _mistake(reason: str) -> PromptError:

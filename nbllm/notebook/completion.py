@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from .magics import Nbllm
 
-_LINE = re.compile(r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|nbllm)\s(.*)")
+_LINE = re.compile(
+    r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|playground|enginestatus|nbllm)\s(.*)"
+)
 
 
 def add(shell: InteractiveShell, magics: Nbllm) -> None:

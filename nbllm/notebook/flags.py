@@ -16,6 +16,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import argument
 
 from ..sampling_params import BeamSearchParams, SamplingParams
+from ..templating import unescaped
 from .templates import OPENING, Template
 
 Params = TypeVar("Params", SamplingParams, BeamSearchParams)
@@ -141,10 +142,5 @@ def given(args: Namespace, names: tuple[str, ...]) -> dict[str, Any]:
     """What the flags of these names say."""
     flags = {name: getattr(args, name) for name in names}
     if flags["stop"]:
-        flags["stop"] = [stop_text(text) for text in flags["stop"]]
+        flags["stop"] = [unescaped(text) for text in flags["stop"]]
     return flags
-
-
-def stop_text(text: str) -> str:
-    r"""What `--stop` means: `\n` and `\t` are a newline and a tab, `\\` a backslash."""
-    return text.replace("\\\\", "\0").replace("\\n", "\n").replace("\\t", "\t").replace("\0", "\\")

@@ -10,7 +10,8 @@ from IPython.core.error import UsageError
 
 from ..errors import did_you_mean
 from ..results.work import Setting
-from .flags import KINDS, stop_text
+from ..templating import unescaped
+from .flags import KINDS
 from .sampling_flags import SAMPLING
 
 _SETTING = re.compile(r"-{0,2}([A-Za-z][\w-]*)=(.+)", re.DOTALL)
@@ -54,7 +55,7 @@ def _values(text: str) -> tuple[str, list[Any]]:
 
 def _value(name: str, text: str) -> Any:
     if name == "stop":
-        return stop_text(text)
+        return unescaped(text)
     if name in KINDS:
         try:
             return None if text == "None" else KINDS[name](text)

@@ -6,6 +6,7 @@ from collections import ChainMap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.error import UsageError
 from IPython.core.magic import (
     Magics,
     line_cell_magic,
@@ -27,7 +28,7 @@ from .control import Control
 from .flags import flag, with_flags
 from .labels import Labels
 from .run import without_frames
-from .run_flags import LONG_FLAGS, RUN_FLAGS, STREAM_FLAGS
+from .run_flags import LONG_FLAGS, PANEL_FLAGS, RUN_FLAGS, STREAM_FLAGS
 from .runs import Runs
 from .sampling_flags import SAMPLING_FLAGS
 from .search import Found
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..entrypoints.openai import Server
+    from ..widgets import EngineStatus, Playground
 
 SAMPLING = (*SAMPLING_FLAGS, *STRUCTURED_FLAGS, *CHOICE_FLAGS)
 WORDS = argument(
@@ -228,6 +230,38 @@ class Nbllm(Magics):
         distinct tokens and the parameters that differ; with several models also a column model.
         """
         return self._do(self.runs.compare, self.compare, line, cell, local_ns)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    @magic_arguments()
+    @argument("words", nargs="*", help="in a cell: variable for the widget; on a line: the prompt")
+    @argument("--live", action="store_true", help="run again after every change")
+    @with_flags(SAMPLING, PANEL_FLAGS)
+    def playground(
+        self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> Playground:
+        """Try a prompt by hand: a field for each `{{ variable }}`, sliders, history, two runs compared.
+
+        `%%playground [NAME]` takes the rest of the cell as the prompt, `%playground` the rest of the
+        line. Flags say what the controls begin with. The widget is the cell's value: `.df` has its
+        runs, `.code()` the cell that does the same.
+        """
+        return self._do(self.runs.playground, self.playground, line, cell, local_ns)
+
+    @line_magic
+    def enginestatus(self, line: str) -> EngineStatus:
+        """Show the engines of this kernel: models, memory, speed, and who runs, with buttons to stop them.
+
+        `status = %enginestatus` keeps the widget under a name.
+        """
+        from ..widgets import EngineStatus
+
+        if line.strip():
+            raise UsageError(
+                f"%enginestatus shows every model and takes nothing, got {line.strip()!r}"
+            )
+        return EngineStatus()
 
     @no_var_expand
     @needs_local_scope

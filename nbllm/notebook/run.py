@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from time import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GenerationInterrupted, NbllmError
 from ..outputs import CompletionOutput, RequestMetrics, RequestOutput
+from ..results.generation import cut_short
 from ..results.provenance import Provenance
 from ..sampling_params import RequestOutputKind
 from .live import Latest, Watch, ended
@@ -80,7 +80,7 @@ def run(
             interrupted = True
         interrupts.drop()
         outputs = [
-            _aborted(output) if output else _blank(work.prompt(place), work.params_of(place).n)
+            cut_short(output) if output else _blank(work.prompt(place), work.params_of(place).n)
             for place, output in enumerate(latest.outputs)
         ]
         seconds = watch.live.seconds
@@ -163,7 +163,7 @@ def _ended(stream: Stream, unfinished: dict[str, RequestOutput]) -> list[Request
     except KeyboardInterrupt:
         # the stream was over, or a second interrupt stopped its clean-up
         pass
-    return [_aborted(output) for output in unfinished.values()]
+    return [cut_short(output) for output in unfinished.values()]
 
 
 def _blank(prompt: str, n: int) -> RequestOutput:
@@ -185,13 +185,6 @@ def _blank(prompt: str, n: int) -> RequestOutput:
         finished=True,
         metrics=metrics,
     )
-
-
-def _aborted(output: RequestOutput) -> RequestOutput:
-    if output.finished:
-        return output
-    completions = [replace(c, finish_reason=c.finish_reason or "abort") for c in output.outputs]
-    return replace(output, outputs=completions, finished=True)
 
 
 def _nothing() -> Stream:

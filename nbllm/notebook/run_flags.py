@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from IPython.core.magic_arguments import argument
 
+MODEL = argument("--model", metavar="NAME", help="a loaded model instead of the current one")
 RUN_FLAGS = (
     argument("--out", metavar="NAME", help="variable for the DataFrame; then nothing is shown"),
     argument("--over", metavar="FRAME", help="a DataFrame: the prompt is sent once per row"),
     argument("--raw", action="store_true", help="send {{ }} as it is"),
     argument("--quiet", action="store_true", help="show nothing while it runs"),
-    argument("--model", metavar="NAME", help="a loaded model instead of the current one"),
+    MODEL,
+)
+PANEL_FLAGS = (
+    argument("--out", metavar="NAME", help="variable for the widget"),
+    argument("--raw", action="store_true", help="take {{ }} in flags as it is"),
+    MODEL,
 )
 APPEND = argument(
     "--append", action="store_true", help="add the rows to the DataFrame that NAME already is"

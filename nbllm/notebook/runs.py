@@ -14,7 +14,7 @@ from IPython.core.error import UsageError
 from .. import resident
 from ..results.conversation import Conversation
 from ..results.generation import Generation
-from ..results.work import Work, draw_seed
+from ..results.work import MAX_TOKENS, Work, draw_seed
 from ..sampling_params import BeamSearchParams, SamplingParams
 from . import comparison, trim
 from .checkpoint import Checkpoint
@@ -35,12 +35,11 @@ from .turns import Turn, free_name, turn
 
 if TYPE_CHECKING:
     from ..llm import LLM
+    from ..widgets import Playground
     from .magics import Nbllm
 
 _CELL_MAGIC = "get_ipython().run_cell_magic("
 
-MAX_TOKENS = 256
-"""What `%%generate` generates at most, unless told; `%%chat` has what the context leaves."""
 BEAM_WIDTH, BEAM_TOKENS = 5, 32
 """What `%%beam` has unless told. A search does all its steps, so they are few."""
 
@@ -61,7 +60,8 @@ class Runs:
         self.stop.check()
         source = (self.shell.user_ns.get("_ih") or [""])[-1].strip()
         alone = call.from_cell and "\n" not in source and source.startswith(_CELL_MAGIC)
-        self.screen = Screen(self.shell, quiet=call.args.quiet, alone=alone)
+        quiet = getattr(call.args, "quiet", False)
+        self.screen = Screen(self.shell, quiet=quiet, alone=alone)
 
     @property
     def shell(self) -> Any:
@@ -253,6 +253,17 @@ class Runs:
         keep = partial(self._keep, call.out, partial(comparison.Comparison, over=over))
         result = comparison.compared(self.screen, llms, texts, chosen, stop=self.stop, keep=keep)
         return None if call.out else result
+
+    def playground(self, call: Call) -> Playground:
+        from ..widgets import Playground
+
+        args = call.args
+        params = self._params(self.llm(args.model), call, MAX_TOKENS)
+        # the widget has its fields for what `{{ }}` in the prompt stand for
+        widget = Playground(call.prompt, params, model=args.model, live=args.live)
+        if call.out:
+            self.shell.user_ns[call.out] = widget
+        return widget
 
     def _run(
         self, call: Call, llm: LLM, work: Work, make: Callable[..., Generation]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +138,14 @@ class Generation:
         return beside(
             self.over, frame, [sum(counts[i : i + size]) for i in range(0, len(counts), size)]
         )
+
+
+def cut_short(output: RequestOutput) -> RequestOutput:
+    """An output as an interrupt leaves it: what had not finished has finish_reason "abort"."""
+    if output.finished:
+        return output
+    completions = [replace(c, finish_reason=c.finish_reason or "abort") for c in output.outputs]
+    return replace(output, outputs=completions, finished=True)
 
 
 def words(setting: dict[str, Any]) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 from ..sampling_params import RequestOutputKind, SamplingParams
 
+MAX_TOKENS = 256
+"""What is generated at most, unless told; an answer in a conversation has what the context leaves."""
 Setting = dict[str, Any]
 """Fields of `SamplingParams` that override a run's own."""
 

@@ -14,13 +14,14 @@ that a front end needs to draw the result again, without a kernel. Nothing here 
 
 from .beam_data import beams
 from .bundle import MIME, bundle
-from .data import MAX_COMPLETIONS, completions
+from .data import MAX_COMPLETIONS, MAX_TOKENS, completions, token
 from .messages import conversation
 from .progress import progress
 from .tables import comparison, labels
 
 __all__ = [
     "MAX_COMPLETIONS",
+    "MAX_TOKENS",
     "MIME",
     "beams",
     "bundle",
@@ -29,4 +30,5 @@ __all__ = [
     "conversation",
     "labels",
     "progress",
+    "token",
 ]

@@ -68,11 +68,12 @@ def completion_data(completion: CompletionOutput, *, with_tokens: bool) -> dict[
         "cumulative_logprob": rounded(completion.cumulative_logprob),
     }
     if completion.logprobs is not None and with_tokens:
-        entry["tokens"] = [_token(position) for position in completion.logprobs]
+        entry["tokens"] = [token(position) for position in completion.logprobs]
     return entry
 
 
-def _token(position: dict[int, Logprob]) -> dict[str, Any]:
+def token(position: dict[int, Logprob]) -> dict[str, Any]:
+    """One of "tokens" in the dictionary above."""
     sampled = next(iter(position.values()))
     return {
         "text": sampled.decoded_token,

@@ -56,6 +56,18 @@ def page(lab, errors):
         yield driver.open_lab(browser, lab, errors)
 
 
+@pytest.fixture(scope="module")
+def bare(errors):
+    """An empty page, for ES modules without a kernel."""
+    if driver.executable() is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome on PATH")
+    with driver.chromium() as browser:
+        page = browser.new_page(viewport={"width": 1000, "height": 800})
+        driver.collect(page, errors)
+        page.goto("about:blank")
+        yield page
+
+
 @pytest.fixture(scope="session")
 def shots():
     """Where screenshots go, for people to look at."""

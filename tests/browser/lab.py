@@ -137,10 +137,19 @@ def open_notebook_7(browser: Browser, lab: Lab, name: str, errors: list[str]) ->
     return page
 
 
+# at every restart of a kernel, whatever the notebook holds
+OF_JUPYTERLAB = "Could not restore the debugger state"
+
+
 def collect(page: Page, errors: list[str]) -> None:
     """From now on `errors` gets what the console reports as an error, and what nobody caught."""
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(error.stack))
+
+    def reported(message) -> None:
+        if message.type == "error" and not message.text.startswith(OF_JUPYTERLAB):
+            errors.append(message.text or str(message.location))
+
+    page.on("console", reported)
+    page.on("pageerror", lambda error: errors.append(error.stack or repr(error)))
 
 
 def open_notebook(page: Page, name: str, *, kernel: bool = True, share: str | None = None) -> None:
@@ -234,6 +243,16 @@ def run_cell(page: Page, index: int, *, wait: bool = True) -> None:
                 window.jupyterapp.commands.execute('notebook:run-cell').then(done, done);
             }"""
         )
+
+
+def restart_kernel(page: Page) -> None:
+    """As a person does: from the menu, with an answer to "are you sure?"."""
+    page.evaluate("() => { window.jupyterapp.commands.execute('kernelmenu:restart'); }")
+    page.locator(".jp-Dialog").get_by_role("button", name="Confirm Kernel Restart").click()
+    page.wait_for_function(
+        "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
+        timeout=STARTUP_S * 1000,
+    )
 
 
 def value(page: Page, expression: str) -> object:

@@ -46,6 +46,7 @@ def test_wheel(dist):
         for name in names
         if name.startswith(f"{INSTALLED}schemas/nbllm/") and name.endswith(".json")
     }
+    assert {"nbllm/widgets/js/frame.js", "nbllm/widgets/css/frame.css"} <= set(names)
     # once, and without what it was made from
     assert not [name for name in names if name.startswith(("nbllm/labextension", "labextension"))]
 

@@ -23,6 +23,7 @@ PUBLIC = {
     "to_frame",
     "unload",
     "unload_ipython_extension",
+    "widgets",
 }
 ADDRESSES = {
     "nbllm.sampling_params": [
@@ -34,6 +35,7 @@ ADDRESSES = {
     "nbllm.outputs": ["RequestOutput", "CompletionOutput", "BeamSearchOutput", "Logprob"],
     "nbllm.entrypoints.chat_utils": ["load_chat_template"],
     "nbllm.entrypoints.openai": ["Server", "Options", "Limits"],
+    "nbllm.widgets": ["Playground", "EngineStatus"],
     "nbllm.errors": ["NbllmError", "GenerationInterrupted"],
 }
 
