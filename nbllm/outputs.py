@@ -287,7 +287,8 @@ class ModelInfo:
     """What is loaded, and how. Sizes in bytes; kv_bytes is what the page pool may grow to.
 
     quantization: how the weights are stored and what became of them; None: they are plain.
-    memory: by part, what this model holds on its device; weights of an adopted model are the user's.
+    memory: by part, what this model holds on its device now; weights of an adopted model are the user's.
+    host_bytes: of the copy of its weights that it keeps on the host while it sleeps.
     """
 
     name: str
@@ -302,6 +303,7 @@ class ModelInfo:
     weight_bytes: int
     kv_bytes: int
     memory: dict[str, int] = field(default_factory=dict)
+    host_bytes: int = 0
     num_pages: int
     num_free_pages: int
     num_running: int

@@ -62,13 +62,26 @@ class Intake:
         """As `jobs`, each made when it is asked for; a wrong prompt is found when its turn comes."""
         for each in {id(p): p for p in params}.values():
             self.check_params(each)
-        call = next(self._calls)
+        call, many = next(self._calls), len(prompts) > 1
         return (
-            self._search(f"{call}-{i}", prompt, p.clone(), priority)
-            if isinstance(p, BeamSearchParams)
-            else self._job(f"{call}-{i}", prompt, p.clone(), priority)
+            self._one(f"{call}-{i}", prompt, p.clone(), priority, f"prompt {i}: " if many else "")
             for i, (prompt, p, priority) in enumerate(zip(prompts, params, priorities, strict=True))
         )
+
+    def _one(
+        self,
+        id: str,
+        prompt: Prompt,
+        params: SamplingParams | BeamSearchParams,
+        priority: int,
+        where: str,
+    ) -> Job | BeamCompletions:
+        try:
+            if isinstance(params, BeamSearchParams):
+                return self._search(id, prompt, params, priority)
+            return self._job(id, prompt, params, priority)
+        except PromptError as error:
+            raise PromptError(f"{where}{error}") from None
 
     def request(self, id: str, ids: list[int], params: SamplingParams, **more: Any) -> Request:
         """One request for the prompt `ids`; `more` are fields of `Request`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -23,6 +24,9 @@ BEAT = 0.25
 LOOK = 64
 """Steps after which a feed looks at all its jobs, even if the engine has counted no end."""
 
+Progress = bool | Callable[..., Any]
+"""Whether to show a bar of tqdm; or what makes one, called with total and unit, as tqdm is."""
+
 
 class Work(Protocol[Output]):
     """What can be waited for: the completions of a prompt, or a beam search."""
@@ -38,10 +42,15 @@ class Work(Protocol[Output]):
 
 
 def finish(
-    engine: Engine, jobs: Sequence[Work[Output]], use_tqdm: bool, at_once: int | None = None
+    engine: Engine, jobs: Sequence[Work[Output]], use_tqdm: Progress, at_once: int | None = None
 ) -> list[Output]:
     """Run the jobs to their end, `at_once` at a time; their outputs, in order."""
-    bar = _Bar(total=len(jobs), disable=not use_tqdm, delay=2, leave=False, unit="prompt")
+    make = (
+        use_tqdm
+        if callable(use_tqdm)
+        else partial(_Bar, disable=not use_tqdm, delay=2, leave=False)
+    )
+    bar = make(total=len(jobs), unit="prompt")
     size = at_once or max(len(jobs), 1)
     with bar, Owned(engine, jobs), Owned(engine, jobs) as owned:
         for begin in range(0, len(jobs), size):
@@ -50,11 +59,12 @@ def finish(
             while pending:
                 if pending[-1].finished:
                     pending.pop().check()
-                    bar.update()
+                    bar.update(1)
                 else:
                     pending[-1].mark()
                     engine.step(unless=pending[-1].moved)
-    return [job.output() for job in jobs]
+        # inside: an interrupt of this loses nothing either
+        return [job.output() for job in jobs]
 
 
 async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
@@ -70,7 +80,7 @@ async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
                 engine.step(unless=pending[-1].moved)
                 pending[-1].mark()
                 await asyncio.sleep(0)
-    return [job.output() for job in jobs]
+        return [job.output() for job in jobs]
 
 
 def stream(engine: Engine, jobs: list[Job]) -> Generator[RequestOutput, None, None]:

@@ -9,16 +9,12 @@ from __future__ import annotations
 import json
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from IPython.core.error import UsageError
 
-from ..outputs import RequestOutput
 from .records import from_record, to_record
-from .resume import Finished, key
-
-if TYPE_CHECKING:
-    from .work import Work
+from .resume import Finished
 
 FORMAT = 1
 
@@ -36,7 +32,7 @@ class Checkpoint(Finished):
 
     _file: TextIOWrapper | None
 
-    def begin(self, seed: int | None) -> None:
+    def begin(self, seed: int | None = None) -> None:
         """Write the file anew: what it has already, without what was cut off."""
         super().begin(seed)
         lines = [{"nbllm": FORMAT, "run": self.identity, "seed": seed}]
@@ -47,17 +43,17 @@ class Checkpoint(Finished):
         beside.replace(self.path)
         self._file = self.path.open("a", encoding="utf-8", newline="")
 
-    def add(self, work: Work, place: int, output: RequestOutput) -> None:
-        super().add(work, place, output)
+    def add(self, place: int, sent: str, output: Any) -> None:
+        super().add(place, sent, output)
         assert self._file is not None
-        self._file.write(_dump(self._line(place, key(work, place), output)))
+        self._file.write(_dump(self._line(place, sent, output)))
         self._file.flush()
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
 
-    def _line(self, place: int, sent: str, output: RequestOutput) -> dict[str, Any]:
+    def _line(self, place: int, sent: str, output: Any) -> dict[str, Any]:
         return {"place": place, "sent": sent, **to_record(output)}
 
     def _read(self) -> None:
@@ -69,7 +65,10 @@ class Checkpoint(Finished):
             self.seed = head["seed"]
             for line in file:
                 if (record := _load(line)) is not None:
-                    self.rows[record["place"]] = (record["sent"], from_record(record))
+                    self.rows[record["place"]] = (
+                        record["sent"],
+                        from_record(record, head["run"]["kind"]),
+                    )
 
     def _compare(self, there: dict[str, Any]) -> None:
         here = self.identity

@@ -14,19 +14,19 @@ from ..errors import did_you_mean
 from . import upkeep
 from .command_line import parse, words
 from .flags import filled, number
+from .status import details, headline
 
 if TYPE_CHECKING:
-    from ..llm import ModelInfo
     from .magics import Nbllm
 
 HELP = """\
-%nbllm load MODEL     load "tiny" (bundled), a name on the Hugging Face hub, or a folder
+%nbllm load MODEL     load a name on the Hugging Face hub, a folder, or "tiny", the bundled model
     --name NAME           keep the other models, and call this one NAME (for --model NAME)
     --dtype D             float32, bfloat16, float16; else what suits the model and the device
     --max-model-len N     tokens of context
     --device D            cuda, cpu; else the GPU if there is one
 %nbllm use NAME       make another loaded model the current one
-%nbllm status         what is loaded, and how full it is
+%nbllm status         what is loaded, how full it is, and what memory there is
 %nbllm unload [NAME]  free one model's memory, or everything's
 %nbllm sleep [NAME]   give the GPU's memory back for a while; --level 2 drops the weights, too
 %nbllm wake [NAME]    take it again
@@ -61,12 +61,15 @@ def load(args: Namespace) -> None:
     options = {name: getattr(args, name) for name in ("dtype", "max_model_len", "device")}
     given = {name: value for name, value in options.items() if value is not None}
     llm = resident.load(args.model, name=args.name, **given)
-    print(_headline(args.name or llm.name, llm.info()))
+    print(headline(args.name or llm.name, llm))
 
 
 def use(args: Namespace) -> None:
     """Make a loaded model the current one."""
-    print(_headline(args.model, resident.use(args.model).info()))
+    if args.model is None:
+        known = ", ".join(resident.loaded()) or "none"
+        raise UsageError(f"%nbllm use which model? loaded: {known}")
+    print(headline(args.model, resident.use(args.model)))
 
 
 def status(args: Namespace) -> None:
@@ -76,8 +79,8 @@ def status(args: Namespace) -> None:
         print("no model is loaded; %nbllm load MODEL loads one")
     for name, llm in models.items():
         current = len(models) > 1 and llm is resident.current()
-        print(_headline(name, llm.info()) + " (current)" * current)
-        print(_details(llm.info(), upkeep.activity(llm)))
+        print(headline(name, llm, current=current))
+        print(details(llm))
 
 
 def unload(args: Namespace) -> None:
@@ -87,40 +90,11 @@ def unload(args: Namespace) -> None:
     print(f"unloaded {', '.join(names)}" if names else "no model was loaded")
 
 
-def _headline(name: str, info: ModelInfo) -> str:
-    size = f"{info.num_parameters / 1e6:,.1f}M parameters"
-    stored = f", {info.quantization}" if info.quantization else ""
-    return f"{name}: {info.architecture}, {size}, {info.dtype} on {info.device}{stored}"
-
-
-def _details(info: ModelInfo, activity: Mapping[str, str]) -> str:
-    used = info.num_pages - info.num_free_pages
-    rows = {
-        "context": f"{info.max_model_len:,} tokens",
-        "weights": _bytes(info.weight_bytes) + _owned(info),
-        "KV cache": f"{_bytes(info.kv_bytes)}, {used:,} of {info.num_pages:,} pages in use",
-        "requests": f"{info.num_running} running, {info.num_waiting} waiting",
-        **activity,
-        "implementation": info.implementation,
-        "from": info.path,
-    }
-    return "\n".join(f"    {label:<15} {value}" for label, value in rows.items())
-
-
-def _owned(info: ModelInfo) -> str:
-    """Whose the weights are, where it is not clear."""
-    return " of your model object, no copy" if info.fingerprint == "live" else ""
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 2**30:,.2f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"
-
-
 def _parsers() -> dict[str, MagicArgumentParser]:
-    parsers = {name: MagicArgumentParser(f"nbllm {name}") for name in _COMMANDS}
+    parsers = {name: MagicArgumentParser(f"%nbllm {name}") for name in _COMMANDS}
     parsers["unload"].add_argument("model", nargs="?")
-    parsers["use"].add_argument("model")
-    parsers["load"].add_argument("model")
+    parsers["use"].add_argument("model", nargs="?")
+    parsers["load"].add_argument("model", nargs="?", default="tiny")
     parsers["load"].add_argument("--name")
     parsers["load"].add_argument("--dtype")
     parsers["load"].add_argument("--max-model-len", type=number(int))

@@ -17,25 +17,26 @@ from IPython.core.magic import (
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool, Float, Int
 
-from . import commands
+from . import chats, commands, comparison, generate, labels, search
 from .command_line import Call, read
 from .comparison import Comparison
 from .conversation import Conversation
 from .flags import flag, with_flags
+from .interrupts import without_frames
 from .labels import Labels
 from .results import Generation
-from .run import without_frames
-from .run_flags import LONG_FLAGS, RUN_FLAGS, STREAM_FLAGS
+from .run_flags import LONG_FLAGS, RESUME_FLAGS, RUN_FLAGS, STREAM_FLAGS
 from .runs import Runs
 from .sampling_flags import SAMPLING_FLAGS
 from .search import Found
 from .search_flags import SEARCH_FLAGS
-from .structured import CHOICE_FLAGS, STRUCTURED_FLAGS
+from .structured import CHOICE_FLAGS, PROCESSORS, STRUCTURED_FLAGS
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-SAMPLING = (*SAMPLING_FLAGS, *STRUCTURED_FLAGS, *CHOICE_FLAGS)
+SHAPE = (*STRUCTURED_FLAGS, *CHOICE_FLAGS)
+SAMPLING = (*SAMPLING_FLAGS, *SHAPE, PROCESSORS)
 WORDS = argument(
     "words", nargs="*", help="in a cell: variable for the DataFrame; on a line: the prompt"
 )
@@ -93,7 +94,7 @@ class Nbllm(Magics):
         Interrupted, it keeps what there is. Over a frame the same cell, run again, does the rest;
         with --checkpoint also in another kernel.
         """
-        return self._do(self.runs.generate, self.generate, line, cell, local_ns)
+        return self._do(generate.generate, self.generate, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
@@ -138,25 +139,25 @@ class Nbllm(Magics):
         as far as it got (finish_reason "abort" in `.df`); before its first token the turn is
         dropped. With --over every row is a conversation of its own, and the usual one is left alone.
         """
-        return self._do(self.runs.chat, self.chat, line, cell, local_ns)
+        return self._do(chats.chat, self.chat, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
     @line_cell_magic
     @magic_arguments()
     @WORDS
-    @with_flags(SEARCH_FLAGS, RUN_FLAGS)
+    @with_flags(SEARCH_FLAGS, SHAPE, RUN_FLAGS)
     def beam(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Found | None:
         """Search for the likeliest continuations of a text.
 
         `%%beam [NAME]` takes the rest of the cell as the prompt, `%beam` the rest of the line; names
-        and `{{ }}` are as in %%generate. The result is the cell's value, with NAME too unless --quiet:
-        `.df` has the sequences, best first, `.trace` every candidate of every step. Nothing is drawn by chance, so of
-        `%config Nbllm` only max_tokens counts. Interrupted, it keeps the best so far.
+        and `{{ }}` are as in %%generate. The result is the cell's value; of one prompt with NAME, too, unless
+        --quiet: `.df` has the sequences, best first, `.trace` every candidate of every step. Nothing is
+        drawn by chance, so of `%config Nbllm` only max_tokens counts. Interrupted, it keeps the best so far.
         """
-        return self._do(self.runs.beam, self.beam, line, cell, local_ns)
+        return self._do(search.beam, self.beam, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
@@ -167,7 +168,7 @@ class Nbllm(Magics):
         "-c", "--continuation", metavar="TEXT",
         help="score this behind the prompt; without it the prompt itself is scored",
     )  # fmt: skip
-    @with_flags(RUN_FLAGS)
+    @with_flags(RESUME_FLAGS, RUN_FLAGS)
     def score(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Labels | None:
@@ -177,7 +178,7 @@ class Nbllm(Magics):
         --continuation that text behind it; `{{ column }}` works in both. Columns of the DataFrame:
         num_tokens, cumulative_logprob, mean_logprob, perplexity, token_logprobs.
         """
-        return self._do(self.runs.score, self.score, line, cell, local_ns)
+        return self._do(labels.score, self.score, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
@@ -187,7 +188,7 @@ class Nbllm(Magics):
     @with_flags(CHOICE_FLAGS)
     @argument("--best", action="store_true", help="one row per prompt: its likeliest choice")
     @argument("--normalize", action="store_true", help="compare by the mean per token")
-    @with_flags(RUN_FLAGS)
+    @with_flags(RESUME_FLAGS, RUN_FLAGS)
     def choose(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Labels | None:
@@ -197,7 +198,7 @@ class Nbllm(Magics):
         prompts end without a space, and most choices begin with one. Columns of the DataFrame:
         choice, probability (over the choices), rank, num_tokens, cumulative_logprob, mean_logprob.
         """
-        return self._do(self.runs.choose, self.choose, line, cell, local_ns)
+        return self._do(labels.choose, self.choose, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
@@ -221,26 +222,30 @@ class Nbllm(Magics):
         per prompt, setting and output, with log-probabilities under the model itself, shares of
         distinct tokens and the parameters that differ; with several models also a column model.
         """
-        return self._do(self.runs.compare, self.compare, line, cell, local_ns)
+        return self._do(comparison.compare, self.compare, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
     @line_magic
     def nbllm(self, line: str, local_ns: dict[str, Any] | None = None) -> None:
         """Load, show and unload models; alone it prints help."""
-        without_frames(commands.run, line, self._namespace(local_ns), self)
+        stopped = f"interrupted: %nbllm {line.strip()} was not finished"
+        without_frames(commands.run, line, self._namespace(local_ns), self, unfinished=stopped)
 
     def _do(
         self,
-        run: Callable[[Call], Any],
+        do: Callable[[Runs, Call], Any],
         magic: Any,
         line: str,
         cell: str | None,
         local_ns: dict[str, Any] | None,
     ) -> Any:
-        call = read(magic.parser, line, cell, self._namespace(local_ns))
-        self.runs.begin(call)
-        return without_frames(run, call)
+        def called() -> Any:
+            call = read(magic.parser, line, cell, self._namespace(local_ns))
+            self.runs.begin(call)
+            return do(self.runs, call)
+
+        return without_frames(called, unfinished="interrupted before anything was generated")
 
     def _namespace(self, local_ns: dict[str, Any] | None) -> ChainMap[str, Any]:
         return ChainMap(local_ns or {}, self.shell.user_ns)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GenerationInterrupted, NbllmError
+from ..errors import GenerationInterrupted, interrupted_message
 from ..outputs import CompletionOutput, RequestMetrics, RequestOutput
 from ..sampling_params import RequestOutputKind
+from .interrupts import droppable_interrupts, interrupted
 from .live import Latest, Watch, ended
 from .provenance import Provenance
+from .resume import key
 
 if TYPE_CHECKING:
     from ..llm import LLM
@@ -54,14 +55,44 @@ def run(
     )  # fmt: skip
     watch, latest = Watch(screen, work, stream=stream), Latest(len(work))
     if finished is not None:
-        for place, output in finished.find(work).items():
-            latest.put(place, output)
-        if latest.done and latest.done < len(work):
-            screen.say(
-                f"going on: {latest.done:,} of {len(work):,} prompts were done; --fresh begins again"
-            )
-        finished.begin(work.params.seed)
+        _go_on(screen, work, latest, finished)
     watch.begin(latest)
+    with droppable_interrupts() as drop, watch.live:
+        stopped = interrupted(lambda: _follow(llm, work, latest, watch, finished, drop), drop)
+        outputs = [
+            _aborted(output) if output else _blank(work.prompt(place), work.params_of(place).n)
+            for place, output in enumerate(latest.outputs)
+        ]
+        if stopped and finished is not None:
+            _complete(finished, work, latest)
+        seconds = watch.live.seconds
+        # before anything is shown that stays
+        watch.live.clear()
+        result = keep(stopped, outputs=outputs, work=work, provenance=provenance, seconds=seconds)
+    if stopped:
+        raise GenerationInterrupted(outputs, _message(latest, resumable=finished is not None))
+    return result
+
+
+def _go_on(screen: Screen, work: Work, latest: Latest, finished: Finished) -> None:
+    """Begin where an interrupted run of the same work ended."""
+    for place, output in finished.find(len(work), partial(key, work)).items():
+        latest.put(place, output)
+    screen.say_going_on(latest.done, len(work))
+    finished.begin(work.params.seed)
+
+
+def _complete(finished: Finished, work: Work, latest: Latest) -> None:
+    """An interrupt may have come between an output and its line."""
+    for place, output in enumerate(latest.outputs):
+        if place not in finished.rows and output is not None and ended(output):
+            finished.add(place, key(work, place), output)
+
+
+def _follow(
+    llm: LLM, work: Work, latest: Latest, watch: Watch, finished: Finished | None, drop: Any
+) -> bool:
+    """Do what is not done yet; whether it was interrupted."""
     places = [place for place, output in enumerate(latest.outputs) if output is None]
 
     def put(place: int, output: RequestOutput) -> None:
@@ -69,29 +100,10 @@ def run(
         if not ended(latest.outputs[place]):
             latest.put(place, output)
             if finished is not None and ended(output):
-                finished.add(work, place, output)
+                finished.add(place, key(work, place), output)
 
-    with droppable_interrupts() as drop_interrupts, watch.live:
-        source = _stream(llm, work, places, live=watch.live.on, texts=watch.texts)
-        try:
-            interrupted = follow(source, places, put, lambda: watch.show(latest), drop_interrupts)
-        except KeyboardInterrupt:
-            # a second one, before they were dropped: what was last seen of the rest has to do
-            interrupted = True
-        drop_interrupts()
-        outputs = [
-            _aborted(output) if output else _blank(work.prompt(place), work.params_of(place).n)
-            for place, output in enumerate(latest.outputs)
-        ]
-        seconds = watch.live.seconds
-        # before anything is shown that stays
-        watch.live.clear()
-        result = keep(
-            interrupted, outputs=outputs, work=work, provenance=provenance, seconds=seconds
-        )
-    if interrupted:
-        raise GenerationInterrupted(outputs, _message(latest, resumable=finished is not None))
-    return result
+    source = _stream(llm, work, places, live=watch.live.on, texts=watch.texts)
+    return follow(source, places, put, lambda: watch.show(latest), drop)
 
 
 def _stream(llm: LLM, work: Work, places: Sequence[int], *, live: bool, texts: bool) -> Stream:
@@ -110,8 +122,8 @@ def _stream(llm: LLM, work: Work, places: Sequence[int], *, live: bool, texts: b
 
 def _message(latest: Latest, *, resumable: bool) -> str:
     done, total = latest.done, len(latest.outputs)
-    rest = "; run the cell again to do the rest" if resumable and total > 1 else ""
-    return f"interrupted: {done:,} of {total:,} prompts finished, the rest is partial{rest}"
+    rest = "; run the cell again to do the rest" if resumable and done < total else ""
+    return interrupted_message(done, total) + rest
 
 
 def follow(
@@ -195,38 +207,3 @@ def _aborted(output: RequestOutput) -> RequestOutput:
 def _nothing() -> Stream:
     """The stream of a frame without rows."""
     yield from ()
-
-
-@contextmanager
-def droppable_interrupts() -> Iterator[Callable[[], None]]:
-    """Yields a function; from its call to the end of the block interrupts are dropped.
-
-    Keeping a result takes milliseconds, and must not be cut short. Only the main thread gets signals.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    ours = threading.current_thread() is threading.main_thread() and before is not None
-
-    def drop() -> None:
-        if ours:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    try:
-        yield drop
-    finally:
-        if ours:
-            signal.signal(signal.SIGINT, before)
-
-
-def without_frames(call: Callable[..., Any], *args: Any) -> Any:
-    """`call(*args)`, with expected errors cut off from the frames that they came through.
-
-    The kernel keeps the last traceback, and its frames would keep their tensors on the GPU.
-    """
-    try:
-        return call(*args)
-    except (NbllmError, GenerationInterrupted) as error:
-        failure: BaseException = error.with_traceback(None)
-    except KeyboardInterrupt:
-        failure = GenerationInterrupted([], "interrupted before anything was generated")
-    failure.__context__ = failure.__cause__ = None
-    raise failure

@@ -18,6 +18,15 @@ STREAM_FLAGS = (
     argument("--stream", action="store_true", default=None, help="show texts while they are made, however many"),
     argument("--no-stream", dest="stream", action="store_false", default=None, help="show progress instead"),
 )  # fmt: skip
+RESUME_FLAGS = (
+    argument(
+        "--checkpoint", metavar="FILE",
+        help="keep every finished prompt in this file; a run that finds it does the rest",
+    ),
+    argument(
+        "--fresh", action="store_true", help="begin again, instead of doing the rest of an interrupted run"
+    ),
+)  # fmt: skip
 LONG_FLAGS = (
     argument(
         "--grid", metavar="NAME=V,V …",
@@ -28,11 +37,5 @@ LONG_FLAGS = (
         "--trim", action="store_true",
         help="shorten what does not fit: the head of a prompt, the oldest turns of a conversation",
     ),
-    argument(
-        "--checkpoint", metavar="FILE",
-        help="keep every finished prompt in this file; a run that finds it does the rest",
-    ),
-    argument(
-        "--fresh", action="store_true", help="begin again, instead of doing the rest of an interrupted run"
-    ),
+    *RESUME_FLAGS,
 )  # fmt: skip

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
 
 from .. import views
 from ..errors import GenerationInterrupted
 from ..outputs import BeamSearchOutput
 from ..replays import Made, Recording
 from ..sampling_params import BeamSearchParams
+from .command_line import Call, one_name
+from .interrupts import droppable_interrupts, interrupted
+from .live import PROGRESS_AFTER, Bar
+from .prompts import prompts as prompts_of
 from .provenance import Provenance
 from .results import beside
-from .run import droppable_interrupts
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..llm import LLM
+    from .live import Screen
+    from .runs import Runs
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -101,35 +107,60 @@ class Found:
         }
 
 
+def beam(runs: Runs, call: Call) -> Found | None:
+    """`%%beam`: search for the likeliest continuations of each prompt."""
+    texts, over = prompts_of(call)
+    trace = one_name([call.args.trace] if call.args.trace else [])
+    if trace and trace == call.out:
+        raise UsageError(f"two variables for the frame and its trace, got {trace} for both")
+    llm = runs.llm(call.args.model)
+    params = runs.search_params(call.args, call.namespace)
+    keep = partial(_kept, runs, trace, call.out, partial(Found, over=over))
+    result = search(runs.screen, llm, params, prompts=texts, keep=keep)
+    # a table of sequences says little about a search, so one is shown even if it has a name
+    return None if call.out and (call.args.quiet or over is not None) else result
+
+
+def _kept(runs: Runs, trace: str | None, *args: Any, **made: Any) -> Found:
+    result = runs.keep(*args, **made)
+    if trace:
+        runs.shell.user_ns[trace] = result.trace
+    return result
+
+
 def search(
+    screen: Screen,
     llm: LLM,
     params: BeamSearchParams,
     *,
     prompts: Sequence[str],
-    quiet: bool,
     keep: Callable[..., Any],
 ) -> Any:
     """Search for the continuations of `prompts`, and return what `keep` makes of it.
 
     keep: as in `run`; after an interrupt it gets the best so far, and `GenerationInterrupted` is
-    raised. quiet: no bar for many prompts.
+    raised.
     """
     provenance = Provenance.of(llm.info(), params, kind="beam", seed_step=0)
-    began, interrupted = time.monotonic(), False
-    with droppable_interrupts() as drop_interrupts:
+    outputs, live = list[Any](), screen.live(PROGRESS_AFTER)
+
+    def work() -> bool:
         try:
-            bar = len(prompts) > 1 and not quiet
-            outputs: list[Any] = llm.beam_search(prompts, params, use_tqdm=bar)
+            outputs.extend(llm.beam_search(prompts, params, use_tqdm=Bar(live, len(prompts))))
         except GenerationInterrupted as interrupt:
-            outputs, interrupted = interrupt.outputs, True
-        drop_interrupts()
+            outputs.extend(interrupt.outputs)
+            return True
+        return False
+
+    with droppable_interrupts() as drop, live:
+        stopped = interrupted(work, drop)
+        if stopped and not outputs:
+            raise KeyboardInterrupt
+        seconds = live.seconds
+        live.clear()
         result = keep(
-            interrupted,
-            outputs=outputs,
-            prompts=prompts,
-            provenance=provenance,
-            seconds=time.monotonic() - began,
+            stopped, outputs=outputs, prompts=prompts, provenance=provenance, seconds=seconds
         )
-    if interrupted:
+    if stopped:
         raise GenerationInterrupted(outputs)
     return result

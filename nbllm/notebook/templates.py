@@ -14,7 +14,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from ..errors import did_you_mean
+from .variables import near
 
 OPENING = "{{"
 
@@ -50,7 +50,7 @@ class Template:
             return self._compiled.render({n: namespace[n] for n in self._names if n in namespace})
         except UndefinedError as error:
             missing = min((n for n in self._names if n not in namespace), default="")
-            raise _mistake(f"{error.message}{did_you_mean(missing, list(namespace))}") from None
+            raise _mistake(f"{error.message}{near(missing, namespace)}") from None
         except Exception as error:
             # the expression is the user's: a division by zero, a missing key, a method that raises
             raise _mistake(f"{type(error).__name__}: {error}") from None

@@ -9,9 +9,9 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from ..errors import did_you_mean
 from ..outputs import RequestOutput
 from .conversation import Conversation, Reply
+from .variables import variable
 
 ALONE = ("retry", "continue_")
 """Flags that take no message."""
@@ -91,10 +91,7 @@ def _start(known: Conversation, args: Namespace, namespace: Mapping[str, Any]) -
 
 
 def _from(name: str, namespace: Mapping[str, Any]) -> Conversation:
-    if name not in namespace:
-        near = did_you_mean(name, list(namespace))
-        raise UsageError(f"--from {name}: there is no such variable{near}")
-    value = namespace[name]
+    value = variable("--from", name, namespace)
     if isinstance(value, Reply):
         return value.conversation
     return value if isinstance(value, Conversation) else Conversation.of(value)

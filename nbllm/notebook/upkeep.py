@@ -19,18 +19,6 @@ if TYPE_CHECKING:
     from .magics import Nbllm
 
 
-def activity(llm: LLM) -> dict[str, str]:
-    """Lines of `%nbllm status` about what the engine does."""
-    values = {m.name.removeprefix("nbllm:"): getattr(m, "value", None) for m in llm.get_metrics()}
-    asked, hit = values["prefix_cache_queries"] or 0, values["prefix_cache_hits"] or 0
-    rate = f"{100 * hit / asked:.0f} % of {asked:,} prompt tokens" if asked else "no prompt yet"
-    return {
-        "prefix cache": f"{rate} were there" if asked else rate,
-        "generated": f"{values['generation_tokens']:,} tokens, "
-        f"{values['tokens_per_second'] or 0:,.0f} tokens/s lately",
-    }
-
-
 def sleep(args: Namespace) -> None:
     """Give the GPU's memory back until the model is used again."""
     for name, llm in _chosen(args.model).items():

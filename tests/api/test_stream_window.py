@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from nbllm import SamplingParams
+from nbllm import BeamSearchParams, SamplingParams
 from nbllm.engine.job import Job
 from nbllm.engine.waiting import Owned
 from nbllm.errors import GenerationInterrupted, ParamError, PromptError
@@ -123,3 +123,44 @@ def test_a_second_interrupt_as_the_clean_up_begins(llm, options):
     assert caught.value.outputs
     assert llm.engine.num_unfinished == 0
     assert llm.info().num_free_pages == llm.info().num_pages
+
+
+def test_an_interrupt_when_all_is_done_loses_nothing(llm, monkeypatch):
+    output, count = Job.output, 0
+
+    def interrupted(self):
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise KeyboardInterrupt
+        return output(self)
+
+    monkeypatch.setattr(Job, "output", interrupted)
+    with pytest.raises(GenerationInterrupted, match=r"40 of 40 prompts finished$") as caught:
+        llm.generate(PROMPTS, params(), use_tqdm=False)
+    assert {o.outputs[0].finish_reason for o in caught.value.outputs} == {"length", "stop"}
+
+
+def test_a_bar_of_ones_own(llm):
+    from tqdm import tqdm
+
+    bars = []
+
+    def make(**options):
+        bars.append(tqdm(**options, disable=True))
+        bars[-1].update = counts.append
+        return bars[-1]
+
+    counts = []
+    llm.generate(PROMPTS, params(), use_tqdm=make)
+    assert (len(bars), bars[0].total, len(counts)) == (1, 40, 40)
+    llm.beam_search(["a"], BeamSearchParams(beam_width=2, max_tokens=2), use_tqdm=make)
+    llm.score(["abc"], use_tqdm=make)
+    assert [bar.total for bar in bars] == [40, 1, 1]
+
+
+def test_a_wrong_prompt_of_several_is_named(llm):
+    with pytest.raises(PromptError, match=r"^prompt 1: a prompt is empty"):
+        llm.generate(["a", ""], use_tqdm=False)
+    with pytest.raises(PromptError, match=r"^a prompt is empty"):
+        llm.generate("", use_tqdm=False)

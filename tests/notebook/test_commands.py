@@ -1,6 +1,7 @@
 """%nbllm: what it shows, sets and forgets."""
 
 import json
+import re
 
 import pytest
 
@@ -11,11 +12,16 @@ def test_status_says_what_the_engine_does(run, llm, capsys):
     assert "prefix cache    25 % of 200 prompt tokens were there" in said
     assert "generated       1,234 tokens, 100 tokens/s lately" in said
     assert "requests        0 running, 0 waiting" in said
+    assert re.search(
+        r"host memory     [\d.]+ .iB in this process; [\d.]+ .iB of [\d.]+ .iB free", said
+    )
 
 
 def test_sleep_and_wake(run, llm, capsys):
     run("%nbllm sleep --level 2")
     assert llm.asleep == 2
+    run("%nbllm status")
+    assert capsys.readouterr().out.splitlines()[1].endswith("float32 on cpu; asleep")
     run("%nbllm wake fake")
     assert llm.asleep == 0
     assert capsys.readouterr().out.splitlines()[-1] == "fake is awake"

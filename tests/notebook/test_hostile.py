@@ -24,7 +24,7 @@ TEXTS = {
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("magic", ["generate", "chat"])
 def test_a_prompt_is_what_was_typed(shell, llm, name, magic):
-    text = TEXTS[name]
+    text, llm.max_model_len = TEXTS[name], 200_000
     # what IPython runs for a cell: the text goes through no other transformation
     source = f"%%{magic} -m 1 --raw\n{text}\n"
     result = shell.run_cell(source)
@@ -36,7 +36,7 @@ def test_a_prompt_is_what_was_typed(shell, llm, name, magic):
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_column_is_what_it_was(run, llm, shell, name):
     """A value that a template fills in is no template."""
-    shell.user_ns["f"] = pd.DataFrame({"x": [TEXTS[name]] * 2})
+    shell.user_ns["f"], llm.max_model_len = pd.DataFrame({"x": [TEXTS[name]] * 2}), 200_000
     result = run("%%generate -m 1 --over f\n{{ x }}")
     assert llm.calls[-1][0] == [TEXTS[name]] * 2
     assert result.df.prompt.tolist() == [TEXTS[name]] * 2

@@ -159,5 +159,7 @@ def test_progress():
     shown = views.progress(25, 100, 12345, 10.0)
     assert shown["text/plain"] == "25/100 prompts · 1,234 tokens/s · 0:30 left"
     assert '<progress value="25" max="100">' in shown["text/html"]
-    assert views.progress(0, 100, 0, 2.0)["text/plain"] == "0/100 prompts · 0 tokens/s"
+    assert views.progress(0, 100, 0, 2.0)["text/plain"] == "0/100 prompts"
     assert views.progress(1, 3, 5, 4000.0)["text/plain"].endswith("2:13:20 left")
+    # of 300 that run side by side the first to end says little
+    assert views.progress(1, 300, 0, 5.0)["text/plain"] == "1/300 prompts"

@@ -1,0 +1,28 @@
+"""`%%generate`."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from . import trim
+from .command_line import Call
+from .grid import settings
+from .prompts import prompts
+from .results import Generation
+from .runs import MAX_TOKENS, Runs
+from .work import Work
+
+
+def generate(runs: Runs, call: Call) -> Generation | None:
+    """Continue a text, or one for every row of a frame."""
+    texts, over = prompts(call)
+    before = runs.before(call)
+    llm = runs.llm(call.args.model)
+    params = runs.params(llm, call, MAX_TOKENS)
+    say = runs.screen.say
+    work = Work(
+        kind="completions", prompts=texts, requests=texts, params=params,
+        tails=trim.tails(llm, texts, params.max_tokens, trim=call.args.trim, say=say),
+        settings=settings(call.args.grid), resumable=over is not None,
+    )  # fmt: skip
+    return runs.run(call, llm, work, partial(Generation, over=over, before=before))
