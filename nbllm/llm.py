@@ -290,6 +290,7 @@ class LLM:
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
         *,
         concurrency_limit: int | None = None,
+        interval: float = 0.0,
         chat_template: str | Path | None = None,
         continue_final_message: bool = False,
     ) -> Generator[RequestOutput, None, None]:
@@ -299,8 +300,10 @@ class LLM:
         the generator aborts what is left. Errors are raised here, not at the first `next`.
         concurrency_limit: for long lists: so many prompts at a time, each tokenised and checked when
         its turn comes; finished outputs are yielded and, unless FINAL_ONLY, now and then one that
-        has not finished; on Ctrl-C `GenerationInterrupted` has
-        those that were under way. chat_template, continue_final_message: for messages, as in `chat`.
+        has not finished; on Ctrl-C `GenerationInterrupted` has those that were under way.
+        interval: about so many seconds between reports of what has not finished, for whoever draws
+        them: each costs time. 0: after every step. chat_template, continue_final_message: for
+        messages, as in `chat`.
         """
         prompts = self._any(
             prompts_or_messages,
@@ -308,14 +311,16 @@ class LLM:
             add_generation_prompt=not continue_final_message,
             continue_final_message=continue_final_message,
         )
+        if not 0 <= interval < float("inf"):
+            raise ParamError(f"interval must be a number of seconds, 0 or more, got {interval!r}")
         if concurrency_limit is None:
-            return waiting.stream(self.engine, self._streams(prompts, sampling_params))
+            return waiting.stream(self.engine, self._streams(prompts, sampling_params), interval)
         limit = _at_least_one("concurrency_limit", concurrency_limit)
         each = self._each(sampling_params, len(prompts))
         if not all(isinstance(p, SamplingParams) for p in each):
             raise ParamError(NO_STREAM)
         jobs = self.intake.one_by_one(prompts, each, [0] * len(prompts))
-        return waiting.feed(self.engine, cast(Iterator[Job], jobs), limit)
+        return waiting.feed(self.engine, cast(Iterator[Job], jobs), limit, interval)
 
     def preprocess_chat(
         self,

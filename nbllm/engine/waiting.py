@@ -83,23 +83,29 @@ async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
         return [job.output() for job in jobs]
 
 
-def stream(engine: Engine, jobs: list[Job]) -> Generator[RequestOutput, None, None]:
-    """Yield what each job has become, whenever one has advanced."""
+def stream(
+    engine: Engine, jobs: list[Job], interval: float = 0.0
+) -> Generator[RequestOutput, None, None]:
+    """Yield what each job has become, whenever one has advanced, or ended, or every `interval` seconds."""
     with Owned(engine, jobs), Owned(engine, jobs) as owned:
         owned.start()
-        for outputs in _steps(engine, jobs):
+        for outputs in _steps(engine, jobs, interval):
             yield from outputs
 
 
-def feed(engine: Engine, jobs: Iterator[Job], at_once: int) -> Generator[RequestOutput, None, None]:
+def feed(
+    engine: Engine, jobs: Iterator[Job], at_once: int, interval: float = 0.0
+) -> Generator[RequestOutput, None, None]:
     """Yield every job's output when it has finished; a job is made when there is room for it.
 
     Only the jobs in flight exist, so memory is bounded however many there are; and only when a
     request has ended are they looked at, so many of them cost a step nothing. So that a caller has its
-    turn before the first has finished, the oldest is reported every `BEAT` seconds, if it is cumulative.
+    turn before the first has finished, the oldest is reported every `interval` seconds, by default
+    every `BEAT`, if it is cumulative.
     """
     pending: list[Job] = []
-    due = time.monotonic() + BEAT
+    beat = interval or BEAT
+    due = time.monotonic() + beat
     with Owned(engine, pending), Owned(engine, pending) as owned:
         while True:
             new = list(islice(jobs, at_once - len(pending)))
@@ -117,7 +123,7 @@ def feed(engine: Engine, jobs: Iterator[Job], at_once: int) -> Generator[Request
             if pending and time.monotonic() >= due:
                 if pending[0].cumulative:
                     yield pending[0].output()
-                due = time.monotonic() + BEAT
+                due = time.monotonic() + beat
 
 
 def _steps_until_an_end(engine: Engine, due: float) -> None:
@@ -140,11 +146,19 @@ async def astream(engine: Engine, jobs: list[Job]) -> AsyncGenerator[RequestOutp
             await asyncio.sleep(0)
 
 
-def _steps(engine: Engine, jobs: list[Job]) -> Generator[list[RequestOutput], None, None]:
-    """Step until the jobs are over; yields, after every step, what there is to report."""
+def _steps(
+    engine: Engine, jobs: list[Job], interval: float = 0.0
+) -> Generator[list[RequestOutput], None, None]:
+    """Step until the jobs are over; yields, after every step, what there is to report.
+
+    With an interval a step costs no report of its own: only now and then, and when a request has ended.
+    """
     pending = jobs
     while pending:
-        engine.step(unless=lambda: any(job.news for job in pending))  # noqa: B023
+        if interval:
+            _steps_until_an_end(engine, time.monotonic() + interval)
+        else:
+            engine.step(unless=lambda: any(job.news for job in pending))  # noqa: B023
         yield [output for job in pending if (output := job.check().report())]
         pending = [job for job in pending if not job.over]
 

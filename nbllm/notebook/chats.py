@@ -30,10 +30,11 @@ def chat(runs: Runs, call: Call) -> Generation | None:
     """Say something, and let the conversation go on with the answer."""
     if call.args.over:
         return _over(runs, call)
-    if (call.args.n or 1) > 1 or call.args.grid or call.args.append:
-        flag = "--grid" if call.args.grid else "--append" if call.args.append else "--n"
+    several = {f: getattr(call.args, f) for f in ("grid", "append", "timings")}
+    several["n"] = (call.args.n or 1) > 1
+    if flag := next((f for f, given in several.items() if given), None):
         raise UsageError(
-            f"a conversation goes on with one answer: {flag} needs --over, or %%generate"
+            f"a conversation goes on with one answer: --{flag} needs --over, or %%generate"
         )
     text = filled_in(call, [{}])[0] if call.prompt else ""
     step = turn(runs.conversations, call.args, text, call.namespace)
@@ -65,7 +66,8 @@ def _over(runs: Runs, call: Call) -> Generation | None:
         kind="chat", prompts=texts, params=params, chat=options, settings=settings(args.grid),
         requests=_fitting(runs, call, llm, asked, params.max_tokens, options), resumable=True,
     )  # fmt: skip
-    return runs.run(call, llm, work, partial(Generation, over=over, before=before))
+    make = partial(Generation, over=over, before=before, timings=call.args.timings)
+    return runs.run(call, llm, work, make)
 
 
 def _options(conversation: Conversation, *, continued: bool = False) -> dict[str, Any]:

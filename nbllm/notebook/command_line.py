@@ -22,16 +22,12 @@ _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 
 @dataclass(kw_only=True, frozen=True)
 class Call:
-    """One call of a magic. prompt: before templating. out: the variable for the frame, if any.
-
-    from_cell: whether it came as `%%magic`.
-    """
+    """One call of a magic. prompt: before templating. out: the variable for the frame, if any."""
 
     args: Namespace
     prompt: str
     out: str | None
     namespace: ChainMap[str, Any]
-    from_cell: bool = False
 
 
 def read(
@@ -52,7 +48,6 @@ def read(
         prompt=prompt,
         out=one_name(names),
         namespace=namespace,
-        from_cell=cell is not None,
     )
 
 

@@ -25,4 +25,5 @@ def generate(runs: Runs, call: Call) -> Generation | None:
         tails=trim.tails(llm, texts, params.max_tokens, trim=call.args.trim, say=say),
         settings=settings(call.args.grid), resumable=over is not None,
     )  # fmt: skip
-    return runs.run(call, llm, work, partial(Generation, over=over, before=before))
+    make = partial(Generation, over=over, before=before, timings=call.args.timings)
+    return runs.run(call, llm, work, make)

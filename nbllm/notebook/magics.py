@@ -42,6 +42,11 @@ WORDS = argument(
 )
 
 
+def _default(kind: type[Int] | type[Float], help: str, **bounds: Any) -> Any:
+    """A default of the magics; None: the model's own."""
+    return kind(None, allow_none=True, help=help, **bounds).tag(config=True)
+
+
 @magics_class
 class Nbllm(Magics):
     """The magics of nbllm. What is set here holds for every cell; a cell's own flags come later."""
@@ -49,16 +54,12 @@ class Nbllm(Magics):
     autoload = Bool(
         True, help="load the bundled model when a magic needs one and none is loaded"
     ).tag(config=True)
-    max_tokens = Int(None, allow_none=True, help="tokens to generate at most").tag(config=True)
-    temperature = Float(None, allow_none=True, help="0 takes the likeliest token").tag(config=True)
-    top_p = Float(
-        None, allow_none=True, help="sample from the likeliest tokens that reach this"
-    ).tag(config=True)
-    top_k = Int(None, allow_none=True, help="sample from the K likeliest tokens").tag(config=True)
-    min_p = Float(
-        None, allow_none=True, help="drop tokens less likely than P times the likeliest"
-    ).tag(config=True)
-    seed = Int(None, allow_none=True, help="the same seed gives the same text").tag(config=True)
+    max_tokens = _default(Int, "tokens to generate at most", min=1)
+    temperature = _default(Float, "0 takes the likeliest token", min=0, max=2)
+    top_p = _default(Float, "sample from the likeliest tokens that reach this", min=0, max=1)
+    top_k = _default(Int, "sample from the K likeliest tokens", min=-1)
+    min_p = _default(Float, "drop tokens less likely than P times the likeliest", min=0, max=1)
+    seed = _default(Int, "the same seed gives the same text")
 
     # never None once it is built, which IPython's own annotation allows
     shell: InteractiveShell  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -118,7 +119,7 @@ class Nbllm(Magics):
     )
     @argument(
         "--from", dest="from_", metavar="VARIABLE",
-        help="begin from a conversation, a result or a list of messages",
+        help="begin from a conversation, a result, a list of messages, or to_json()'s text",
     )  # fmt: skip
     @argument(
         "--template", metavar="FILE", help="the conversation's chat template: a file, or the text"

@@ -13,7 +13,7 @@ from ..errors import GenerationInterrupted, interrupted_message
 from ..outputs import CompletionOutput, RequestMetrics, RequestOutput
 from ..sampling_params import RequestOutputKind
 from .interrupts import droppable_interrupts, interrupted
-from .live import Latest, Watch, ended
+from .live import PERIOD, Latest, Watch, ended
 from .provenance import Provenance
 from .resume import key
 
@@ -114,10 +114,11 @@ def _stream(llm: LLM, work: Work, places: Sequence[int], *, live: bool, texts: b
     ]
     if not requests:
         return _nothing()
-    ahead: dict[str, Any] = {}
+    # nobody sees more than is drawn
+    how: dict[str, Any] = {"interval": PERIOD}
     if len(places) > FEW and not (live and texts):
-        ahead["concurrency_limit"] = AHEAD
-    return llm.stream(requests, each, **work.chat, **ahead)
+        how = {"concurrency_limit": AHEAD}
+    return llm.stream(requests, each, **work.chat, **how)
 
 
 def _message(latest: Latest, *, resumable: bool) -> str:

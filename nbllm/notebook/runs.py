@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ..llm import LLM
     from .magics import Nbllm
 
-_CELL_MAGIC = "get_ipython().run_cell_magic("
+_ALONE = ("get_ipython().run_cell_magic(", "get_ipython().run_line_magic(")
 
 MAX_TOKENS = 256
 """What `%%generate` generates at most, unless told; `%%chat` has what the context leaves."""
@@ -57,9 +57,9 @@ class Runs:
         self.screen = Screen(magics.shell)
 
     def begin(self, call: Call) -> None:
-        """A new call. IPython keeps a cell's source as it runs it: a `%%magic` is one line."""
+        """A new call. IPython keeps a cell's source as it runs it: a magic is one line."""
         source = (self.shell.user_ns.get("_ih") or [""])[-1].strip()
-        alone = call.from_cell and "\n" not in source and source.startswith(_CELL_MAGIC)
+        alone = "\n" not in source and source.startswith(_ALONE)
         self.screen = Screen(self.shell, quiet=call.args.quiet, alone=alone)
 
     @property

@@ -31,7 +31,7 @@ def details(llm: LLM) -> str:
         "context": f"{info.max_model_len:,} tokens",
         "weights": gib(info.memory["weights"] + info.memory["tables"]) + _owned(info),
         "KV cache": f"{gib(info.memory['kv_cache'])}{_at_most(info)}",
-        "pages": f"{used:,} in use, {free:,} free, of 64 tokens each",
+        "pages": f"{used:,} in use, {free:,} free",
         "prefix cache": _hits(values),
         "requests": f"{info.num_running} running, {info.num_waiting} waiting",
         "generated": f"{values['generation_tokens']:,} tokens, "

@@ -94,6 +94,8 @@ def _from(name: str, namespace: Mapping[str, Any]) -> Conversation:
     value = variable("--from", name, namespace)
     if isinstance(value, Reply):
         return value.conversation
+    if isinstance(value, str):
+        return Conversation.from_json(value)
     return value if isinstance(value, Conversation) else Conversation.of(value)
 
 

@@ -13,6 +13,7 @@ that a front end needs to draw the result again, without a kernel. Nothing here 
 
 from .beam_data import beams
 from .bundle import MIME, bundle
+from .conversation import conversation
 from .data import MAX_COMPLETIONS, completions
 from .progress import progress
 from .tables import comparison, labels
@@ -24,6 +25,7 @@ __all__ = [
     "bundle",
     "comparison",
     "completions",
+    "conversation",
     "labels",
     "progress",
 ]

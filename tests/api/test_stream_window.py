@@ -55,6 +55,33 @@ def test_the_oldest_is_reported_meanwhile(llm, monkeypatch):
     assert len(final) == len(PROMPTS)
 
 
+def test_an_interval_between_reports(llm):
+    def run(**more):
+        each = [
+            SamplingParams(max_tokens=20 + i, seed=i, ignore_eos=True, **more) for i in range(4)
+        ]
+        return list(llm.stream(PROMPTS[:4], each, interval=interval))
+
+    def whole(outputs):
+        """Each prompt's text, of what was new at a time."""
+        place = lambda o: o.request_id.rpartition("-")[2]  # noqa: E731
+        return ["".join(o.outputs[0].text for o in outputs if place(o) == i) for i in "0123"]
+
+    interval = 0
+    every = run()
+    assert len(every) > 80
+    interval = 60
+    few = run()
+    # when one has ended all are reported
+    assert len(few) <= 4 + 3 + 2 + 1
+    assert [o.finished for o in few].count(True) == 4
+    ended = [o.outputs[0].text for o in by_place(o for o in every if o.finished)]
+    assert [o.outputs[0].text for o in by_place(o for o in few if o.finished)] == ended
+    assert whole(run(output_kind=RequestOutputKind.DELTA)) == ended
+    with pytest.raises(ParamError, match="interval must be a number of seconds"):
+        llm.stream(PROMPTS, interval=-1)
+
+
 def test_a_wrong_prompt_is_found_in_its_turn(llm):
     stream = llm.stream(["a", "b", ""], SamplingParams(max_tokens=2), concurrency_limit=1)
     assert [next(stream).outputs[0].finish_reason for _ in "ab"] == ["length"] * 2

@@ -11,6 +11,7 @@ from nbllm.outputs import (
     Logprob,
     RequestMetrics,
     RequestOutput,
+    ScoreOutput,
 )
 from nbllm.sampling_params import BeamSearchParams
 
@@ -132,6 +133,23 @@ def choices() -> dict:
         num_tokens=[1, 9],
     )  # fmt: skip
     return views.bundle(views.labels([output], kind="choose", prompts=["The soup is"]))
+
+
+def comparison() -> dict:
+    """One prompt under two settings, side by side."""
+    outputs = [request("The capital of France?", one) for one in PAIR]
+    data = views.comparison({"tiny": outputs}, ["The capital of France?"], ["greedy", HOSTILE])
+    return views.bundle(data)
+
+
+def scores() -> dict:
+    """Two texts, one of them hostile."""
+    prompts = ["The soup is good.", HOSTILE]
+    outputs = [
+        ScoreOutput(prompt=p, continuation=None, token_ids=[1, 2, 3], logprobs=[-0.5, -1.0, -9.0])
+        for p in prompts
+    ]
+    return views.bundle(views.labels(outputs, kind="score", prompts=prompts))
 
 
 def foreign(data: object) -> dict:

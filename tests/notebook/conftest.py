@@ -156,7 +156,7 @@ class FakeLLM:
 
     def stream(self, prompts, params, **options):
         self.calls.append((prompts, params))
-        self.stream_options = options
+        self.stream_options = {n: v for n, v in options.items() if n != "interval"}
         texts = [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
         if "" in texts:
             raise PromptError("a prompt is empty")

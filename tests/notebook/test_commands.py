@@ -32,7 +32,7 @@ def test_sleep_without_a_model(run, shell, capsys):
     assert capsys.readouterr().out == "no model is loaded\n"
 
 
-def test_config(run, llm, fails, capsys):
+def test_config(run, llm, fails, shell, capsys):
     run("%nbllm config")
     assert "top_k        None" in capsys.readouterr().out
     run("%nbllm config max_tokens=9 temperature=0.5")
@@ -45,6 +45,11 @@ def test_config(run, llm, fails, capsys):
     run("%nbllm config max_tokens=None")
     assert "did you mean 'max_tokens'" in fails("%nbllm config max_token=9")
     assert "max_tokens: 'many' is not a value for it" in fails("%nbllm config max_tokens=many")
+    line = "temperature: '5' is not a value for it, 0 at least, 2 at most"
+    assert line in fails("%nbllm config temperature=5")
+    shell.run_cell("%config Nbllm.temperature = 5")
+    assert shell.magics_manager.registry["Nbllm"].temperature == 0.5
+    capsys.readouterr()
 
 
 def test_reset(run, llm, shell, capsys):

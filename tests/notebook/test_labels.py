@@ -132,6 +132,20 @@ def test_the_views_are_safe_and_script_free(run, llm, shell):
         assert data[views.MIME]["version"] == 1
 
 
+def test_many_settings_of_one_prompt_stand_below_each_other(run, llm):
+    def heads(cell):
+        page, data = bundles(run(cell))
+        return page.text, data["text/html"].partition("<thead>")[2].partition("</thead>")[0]
+
+    few, head = heads("%%compare -m 2 --grid top_k=1..4\nsay it")
+    assert head.count("<th>") == 5
+    assert few.index("top_k=4") < few.index("length")
+    many, head = heads("%%compare -m 2 --grid top_k=1..5\nsay it")
+    assert head == "<tr><th>setting</th><th>text</th></tr>"
+    assert many.count("say it") == 1 + 5
+    assert many.index("top_k=1") < many.index("length") < many.index("top_k=2")
+
+
 @pytest.fixture
 def real(bare_shell):
     """A shell over the bundled model."""

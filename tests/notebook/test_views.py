@@ -61,7 +61,7 @@ def test_tokens_come_with_logprobs():
     assert second["top"] == [[" c", -0.1]]
     page = Page(bundle(request("x", logprobs=LOGPROBS))["text/html"])
     spans = [value for name, value in page.attributes if name == "class" and "nbllm-p" in value]
-    assert spans[-2:] == ["nbllm-p0", "nbllm-p9"]
+    assert spans[-2:] == ["nbllm-p0 nbllm-e0", "nbllm-p9 nbllm-e3"]
     title = next(value for name, value in page.attributes if name == "title")
     assert title.splitlines()[0] == ' 99.0 %  “ "a"<b>”  rank 1  entropy 0.06'
     assert title.splitlines()[3] == "  1.0 %  “⏎”"
@@ -130,6 +130,23 @@ def test_plain_text():
     assert bundle(request(" a\nb"))["text/plain"] == " a\nb"
     assert bundle(request("a", "b"))["text/plain"] == "[0] a\n[1] b"
     assert bundle(request("a"), request("b", prompt="q"))["text/plain"] == "> p\na\n> q\nb"
+
+
+def test_a_grid_says_its_prompt_once():
+    data = views.completions([request("a"), request("b")], settings=["t=0", "t=1"])
+    assert views.bundle(data)["text/plain"] == "> p\n(t=0)\na\n(t=1)\nb"
+
+
+def test_a_conversation():
+    said = [{"role": "user", "content": HOSTILE}, {"role": "assistant", "content": "Hi."}]
+    shown = views.conversation(said)
+    page = Page(shown["text/html"])
+    assert set(page.tags) == {"div", "style", "table", "tr", "th", "td", "pre"}
+    for text in (page.text, shown["text/plain"]):
+        assert "<script>alert(1)</script>&amp;␛[31mred" in text
+        assert text.endswith("Hi.")
+        assert "\x1b" not in text
+    assert views.conversation([])["text/plain"] == "no messages yet"
 
 
 def test_a_chat_shows_the_answer_alone():
