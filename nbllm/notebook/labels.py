@@ -11,7 +11,7 @@ from IPython.core.error import UsageError
 
 from .. import views
 from ..errors import GenerationInterrupted
-from ..outputs import ChoiceOutput, ScoreOutput
+from ..outputs import ChoiceOutput, ModelInfo, ScoreOutput
 from ..replays import Made, Recording
 from .command_line import Call
 from .interrupts import droppable_interrupts, interrupted
@@ -164,22 +164,27 @@ class Job:
 
 
 def _run(runs: Runs, call: Call, llm: LLM, job: Job, make: Any) -> Labels | None:
-    known = of_model(job.kind, llm.info(), job.values)
-    keep = partial(runs.keep, call.out, make)
+    info, keep = llm.info(), partial(runs.keep, call.out, make)
+    known = partial(of_model, job.kind, info, job.values)
     with runs.finished(call.args, known, resumable=bool(call.args.over)) as finished:
-        result = label(runs.screen, llm, job, keep=keep, finished=finished)
+        result = label(runs.screen, info, job, keep=keep, finished=finished)
     return None if call.out else result
 
 
 def label(
-    screen: Screen, llm: LLM, job: Job, *, keep: Callable[..., Any], finished: Finished | None
+    screen: Screen,
+    info: ModelInfo,
+    job: Job,
+    *,
+    keep: Callable[..., Any],
+    finished: Finished | None,
 ) -> Any:
     """Ask for what is not done yet, a part at a time, and return what `keep` makes of all.
 
     finished, keep: as in `run`; after an interrupt keep gets what is done, and `GenerationInterrupted`
     is raised.
     """
-    provenance = Provenance.of(llm.info(), job.values, kind=job.kind)
+    provenance = Provenance.of(info, job.values, kind=job.kind)
     total, live = len(job.prompts), screen.live(PROGRESS_AFTER)
     done: dict[int, Any] = finished.find(total, job.key) if finished else {}
     screen.say_going_on(len(done), total)

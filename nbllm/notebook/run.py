@@ -10,7 +10,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GenerationInterrupted, interrupted_message
-from ..outputs import CompletionOutput, RequestMetrics, RequestOutput
+from ..outputs import CompletionOutput, ModelInfo, RequestMetrics, RequestOutput
 from ..sampling_params import RequestOutputKind
 from .interrupts import droppable_interrupts, interrupted
 from .live import PERIOD, Latest, Watch, ended
@@ -36,13 +36,14 @@ def run(
     llm: LLM,
     work: Work,
     *,
+    info: ModelInfo,
     keep: Callable[..., Any],
     stream: bool | None = None,
     finished: Finished | None = None,
 ) -> Any:
     """Send `work`, show what it becomes, and return what `keep` makes of it.
 
-    finished: what is done already, and where to put what gets done. keep: called once, with whether
+    info: of the model now. finished: what is done already, and where to put what gets done. keep: called once, with whether
     the run was interrupted, and with outputs, work, provenance and seconds. After an interrupt the
     outputs are partial, a second interrupt is dropped until they are kept, and
     `GenerationInterrupted` is raised.
@@ -50,7 +51,7 @@ def run(
     work.check()
     work.seed(finished.seed if finished else None)
     provenance = Provenance.of(
-        llm.info(), work.params, kind=work.kind, seed_step=work.seed_step,
+        info, work.params, kind=work.kind, seed_step=work.seed_step,
         settings=work.settings, chat=work.chat,
     )  # fmt: skip
     watch, latest = Watch(screen, work, stream=stream), Latest(len(work))

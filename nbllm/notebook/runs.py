@@ -96,17 +96,18 @@ class Runs:
         self, call: Call, llm: LLM, work: Work, make: Callable[..., Generation]
     ) -> Generation | None:
         """Generate; what is done of a frame stays done when it fails."""
-        known = identity(work, llm.info())
+        info = llm.info()
+        known = partial(identity, work, info)
         with self.finished(call.args, known, resumable=work.resumable) as finished:
             result = run(
-                self.screen, llm, work, stream=call.args.stream,
+                self.screen, llm, work, info=info, stream=call.args.stream,
                 finished=finished, keep=partial(self.keep, call.out, make),
             )  # fmt: skip
         return None if call.out else result
 
     @contextmanager
     def finished(
-        self, args: Namespace, known: dict[str, Any], *, resumable: bool
+        self, args: Namespace, known: Callable[[], dict[str, Any]], *, resumable: bool
     ) -> Iterator[Finished | None]:
         """Where to keep what gets done, with what is done already; None: nowhere.
 
@@ -115,7 +116,7 @@ class Runs:
         if not resumable and not args.checkpoint:
             yield None
             return
-        finished = self._finished(args, known)
+        finished = self._finished(args, known())
         failed = True
         try:
             yield finished
