@@ -85,6 +85,8 @@ def values(magics: Nbllm, magic: str, done: list[str]) -> list[str] | None:
         return ["tiny", *_cached()]
     if flag == "--name" and magic == "chat":
         return [name for name in magics.conversations if name]
+    if flag == "--template":
+        return _templates()
     if flag == "--grid":
         return [f"{name}=" for name in SAMPLING]
     if flag == "--dtype":
@@ -105,6 +107,14 @@ def _cached() -> list[str]:
 
     folders = Path(HF_HUB_CACHE).glob("models--*")
     return sorted(p.name.removeprefix("models--").replace("--", "/") for p in folders)
+
+
+def _templates() -> list[str]:
+    """Those that the current model brings, and files here."""
+    from ..chat import templates_of
+
+    own = templates_of(resident.current().tokenizer) if resident.loaded() else {}
+    return [*own, *sorted(path.name for path in Path().glob("*.jinja"))]
 
 
 def _is_schema(value: Any) -> bool:

@@ -122,8 +122,10 @@ class Nbllm(Magics):
         help="begin from a conversation, a result, a list of messages, or to_json()'s text",
     )  # fmt: skip
     @argument(
-        "--template", metavar="FILE", help="the conversation's chat template: a file, or the text"
-    )
+        "--template",
+        metavar="FILE",
+        help="the conversation's chat template: a file, a name of one that the model brings, or the text",
+    )  # fmt: skip
     @with_flags(SAMPLING, LONG_FLAGS, STREAM_FLAGS, RUN_FLAGS)
     def chat(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None

@@ -9,6 +9,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from .. import resident
 from ..outputs import RequestOutput
 from .conversation import Conversation, Reply
 from .variables import variable
@@ -84,10 +85,17 @@ def _start(known: Conversation, args: Namespace, namespace: Mapping[str, Any]) -
     if args.system:
         before = before.with_system(args.system)
     if args.template:
-        from ..entrypoints.chat_utils import load_chat_template
-
-        before = replace(before, template=load_chat_template(args.template))
+        before = replace(before, template=_template(args.template, args.model))
     return before
+
+
+def _template(text: str, model: str | None) -> str | None:
+    """The text of a template: of a file, of one that the model brings, or itself."""
+    from ..chat import load_chat_template, load_if_path
+
+    if resident.loaded():
+        return load_if_path(text, resident.current(model).tokenizer)
+    return load_chat_template(text)
 
 
 def _from(name: str, namespace: Mapping[str, Any]) -> Conversation:

@@ -57,7 +57,11 @@ class FakeLLM:
         self.calls: list[tuple[list, list[SamplingParams]]] = []
         self.ended: dict[int, RequestOutput] = {}
         self.running, self.closed, self.asleep = 0, False, 0
-        self.tokenizer = types.SimpleNamespace(encode=lambda text: text.split())
+        self.tokenizer = types.SimpleNamespace(
+            encode=lambda text: text.split(),
+            config={"chat_template": {"default": "{{ 1 }}", "tool_use": "{{ 2 }}"}},
+            folder=None,
+        )
 
     def get_default_sampling_params(self):
         return self.defaults.clone()

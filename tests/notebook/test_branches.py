@@ -83,6 +83,9 @@ def test_a_template_belongs_to_the_conversation(run, llm, tmp_path):
     assert llm.stream_options == {"chat_template": "{{ messages[-1].content }}"}
     run("%chat --reset -m 1 three")
     assert llm.stream_options == {}
+    # by the name of one that the model brings
+    run("%chat --template tool_use -m 1 four")
+    assert llm.stream_options == {"chat_template": "{{ 2 }}"}
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,8 @@ def test_a_conversation_per_row(run, shell, llm):
 def test_reasoning_is_shown_and_left_out_of_the_next_turn(run, llm):
     whole, style = llm.stream, Style(reasons=True)
 
-    def stream(prompts, params):
-        for output in whole(prompts, params):
+    def stream(prompts, params, **options):
+        for output in whole(prompts, params, **options):
             answers = [replace(c, reader=partial(parse, c.text, style)) for c in output.outputs]
             yield replace(output, outputs=answers)
 

@@ -46,10 +46,14 @@ def complete(shell, llm):
         ("%%score --cont", ["--continuation"]),
         ("%%compare --set", ["--setting"]),
         ("%%beam out --wi", ["--width"]),
+        ("%chat --template too", ["tool_use"]),
+        ("%chat --template mi", ["mine.jinja"]),
         ("x = %beam --num", ["--num-beam-groups", "--num-return-sequences"]),
     ],
 )
-def test_completes(shell, complete, text, expected):
+def test_completes(shell, complete, text, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.jinja").touch()
     shell.run_cell("%chat --name tutor -m 1 hi")
     shell.user_ns.update(places=pd.DataFrame(), planet="x", schema={}, names=["a"])
     shell.user_ns["talk"] = [{"role": "user", "content": "hi"}]
