@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .magics import Nbllm
 
+_OVER = re.compile(r"%%(?:generate|chat|beam|score|choose|compare)\s.*?--over[ =]+(\w+)")
 _LINE = re.compile(r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|nbllm)\s(.*)")
 
 
@@ -46,9 +47,11 @@ def _matcher(magics: Nbllm) -> Callable[[CompletionContext], Any] | None:
     def match(context: CompletionContext) -> dict[str, Any]:
         known = candidates(magics, context.text_until_cursor)
         words = [word for word in known if word.startswith(context.token)]
-        # nothing else fits in such a place, so other matchers are not asked
+        named = columns(magics, context.full_text, context.text_until_cursor)
+        more = [name for name in named if name.startswith(context.token)]
         return {
-            "completions": [SimpleCompletion(w, type="nbllm") for w in words],
+            "completions": [SimpleCompletion(w, type="nbllm") for w in words + more],
+            # where a flag or its value is due nothing else fits, so other matchers are not asked
             "suppress": bool(words),
         }
 
@@ -74,6 +77,19 @@ def candidates(magics: Nbllm, before: str) -> list[str]:
     return [name for action in parser._actions for name in action.option_strings] if parser else []
 
 
+def columns(magics: Nbllm, cell: str, before: str) -> list[str]:
+    """Columns of the frame of `--over`, where the cursor is in a `{{ }}`. before: of the cursor's line."""
+    if (found := _OVER.match(cell)) is None or "{{" not in before.rpartition("}}")[2]:
+        return []
+    known = getattr(magics.shell.user_ns.get(found[1]), "columns", [])
+    return [name for name in known if isinstance(name, str) and name.isidentifier()]
+
+
+def _in_grid(done: list[str]) -> bool:
+    """Whether what follows is one more setting of a grid."""
+    return "--grid" in done and all("=" in word for word in done[done.index("--grid") + 1 :])
+
+
 def values(magics: Nbllm, magic: str, done: list[str]) -> list[str] | None:
     """The values of a flag or command that has just been typed; None: it is not known to have any."""
     flag, known = done[-1], magics.shell.user_ns
@@ -87,7 +103,7 @@ def values(magics: Nbllm, magic: str, done: list[str]) -> list[str] | None:
         return [name for name in magics.conversations if name]
     if flag == "--template":
         return _templates()
-    if flag == "--grid":
+    if _in_grid(done):
         return [f"{name}=" for name in SAMPLING]
     if flag == "--dtype":
         return ["float32", "bfloat16", "float16"]

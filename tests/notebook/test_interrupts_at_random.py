@@ -54,7 +54,10 @@ def test_fifty_interrupts(kernel):
     for i in range(ROUNDS):
         name, cell = list(CELLS.items())[i % len(CELLS)]
         delay = moments.uniform(0, 1.5)
-        kernel.run(f"%nbllm reset\nout = None\nlater({delay})")
+        kernel.run(
+            "%nbllm reset\nout, last, count = None, nbllm.last, e.engine.stats.num_generated\n"
+            f"later({delay})"
+        )
         reply, messages = kernel.run(cell.replace("NAME", f"talk{i}"))
         if reply["status"] == "ok":
             continue  # it was done before
@@ -63,6 +66,9 @@ def test_fifty_interrupts(kernel):
         # before the magic has begun, or after it has ended, IPython has an interrupt like any other
         assert reply["ename"] in ("GenerationInterrupted", "KeyboardInterrupt"), (case, reply)
         generating = reply["ename"] == "GenerationInterrupted"
+        # what was generated is never lost, whoever had the interrupt
+        kept = "nbllm.last is not last or e.engine.stats.num_generated == count"
+        assert kernel.value(kept) == "True", (case, reply)
         [error] = [m["content"] for m in messages if m["msg_type"] == "error"]
         assert not generating or len(error["traceback"]) == 1, case
         if generating and "before anything was generated" not in reply["evalue"]:
