@@ -9,9 +9,10 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-@pytest.fixture(scope="module")
-def kernel(environment):
-    with running(environment, "%load_ext nbllm\n%nbllm load tiny") as kernel:
+@pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def kernel(request, environment):
+    setup = f"%load_ext nbllm\n%nbllm load tiny --device {request.param}"
+    with running(environment, setup) as kernel:
         kernel.run(
             "import pandas, nbllm\nrows = pandas.DataFrame({'x': [str(i) for i in range(400)]})"
         )
