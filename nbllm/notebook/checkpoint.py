@@ -20,15 +20,23 @@ FORMAT = 1
 
 
 class Checkpoint(Finished):
-    """As `Finished`, in a file too. Raises `UsageError` for a file of another run, or of others."""
+    """As `Finished`, in a file too.
+
+    Raises `UsageError` for a file of another run, or of others, and one that cannot be written.
+    """
 
     def __init__(self, identity: dict[str, Any], path: Path, *, fresh: bool):
         super().__init__(json.loads(json.dumps(identity)))
         self.path, self._file = path, None
-        if path.exists() and path.stat().st_size and not fresh:
-            self._read()
-        elif not path.parent.is_dir():
+        if not path.parent.is_dir():
             raise UsageError(f"--checkpoint {path}: there is no folder {str(path.parent)!r}")
+        try:
+            # before anything runs: a run that cannot be kept is not begun
+            path.open("a").close()
+            if path.stat().st_size and not fresh:
+                self._read()
+        except OSError as error:
+            raise UsageError(f"--checkpoint {path}: {error.strerror}") from None
 
     _file: TextIOWrapper | None
 
@@ -59,10 +67,10 @@ class Checkpoint(Finished):
     def _read(self) -> None:
         with self.path.open(encoding="utf-8", newline="") as file:
             head = _load(file.readline())
-            if not isinstance(head, dict) or head.get("nbllm") != FORMAT:
+            if not isinstance(head, dict) or head.get("nbllm") != FORMAT or "run" not in head:
                 raise UsageError(f"--checkpoint {self.path}: that is no checkpoint of this nbllm")
             self._compare(head["run"])
-            self.seed = head["seed"]
+            self.seed = head.get("seed")
             for line in file:
                 if (record := _load(line)) is not None:
                     self.rows[record["place"]] = (

@@ -12,7 +12,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from .. import resident
 from ..errors import did_you_mean
 from . import upkeep
-from .command_line import parse, words
+from .command_line import HELP_FLAGS, parse, words
 from .flags import filled, number
 from .status import details, headline
 
@@ -44,6 +44,8 @@ HELP = """\
 def run(line: str, namespace: Mapping[str, Any], magics: Nbllm) -> None:
     """Do what `%nbllm line` says, and print a line about it."""
     command, *rest = words(line) or ["help"]
+    if command in HELP_FLAGS:
+        command = "help"
     if command not in PARSERS:
         raise UsageError(f"%nbllm has no {command!r}{did_you_mean(command, list(PARSERS))}")
     args = filled(parse(PARSERS[command], rest), namespace)

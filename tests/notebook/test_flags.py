@@ -126,6 +126,9 @@ def test_a_grid_ends_where_the_prompt_begins():
         ("%%generate text --append\nhi", "--append: text is a str, a DataFrame is needed"),
         ("%%generate --logit-bias x\nhi", "argument --logit-bias: invalid biases value: 'x'"),
         ("%%generate --checkpoint /nowhere/x.jsonl\nhi", "there is no folder '/nowhere'"),
+        ("%%generate --checkpoint /\nhi", "--checkpoint /: Is a directory"),
+        ("%%generate --help\nhi", "%generate? explains every flag"),
+        ("%nbllm load -h", "%nbllm alone explains its commands"),
         ("%%generate --presense-penalty 1\nhi", "did you mean '--presence-penalty'"),
     ],
 )  # fmt: skip
