@@ -90,12 +90,7 @@ def _unknown(parser: ArgumentParser, words: list[str]) -> UsageError:
         return UsageError(f"{parser.prog}: there is one word too many, {words[0]!r}")
     flag = flag.partition("=")[0]
     if flag in HELP_FLAGS:
-        of_command = parser.prog.startswith("%nbllm")
-        return UsageError(
-            "%nbllm alone explains its commands"
-            if of_command
-            else f"%{parser.prog}? explains every flag"
-        )
+        return UsageError(f"%{parser.prog}? explains every flag")
     known = [name for action in parser._actions for name in action.option_strings]
     way_out = did_you_mean(flag, known) or "; words that begin with - go after --"
     return UsageError(f"unknown option {flag}{way_out}")

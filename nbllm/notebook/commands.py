@@ -11,9 +11,9 @@ from IPython.core.magic_arguments import MagicArgumentParser
 
 from .. import resident
 from ..errors import did_you_mean
-from . import upkeep
+from . import load_flags, upkeep
 from .command_line import HELP_FLAGS, parse, words
-from .flags import filled, number
+from .flags import KINDS, filled, number
 from .status import details, headline
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ HELP = """\
     --name NAME           keep the other models, and call this one NAME (for --model NAME)
     --dtype D             float32, bfloat16, float16; else what suits the model and the device
     --max-model-len N     tokens of context
-    --device D            cuda, cpu; else the GPU if there is one
+    --device D            cuda, cpu; else the GPU if there is one; %nbllm load --help has the rest
 %nbllm use NAME       make another loaded model the current one
 %nbllm status         what is loaded, how full it is, and what memory there is
 %nbllm unload [NAME]  free one model's memory, or everything's
@@ -48,6 +48,9 @@ def run(line: str, namespace: Mapping[str, Any], magics: Nbllm) -> None:
         command = "help"
     if command not in PARSERS:
         raise UsageError(f"%nbllm has no {command!r}{did_you_mean(command, list(PARSERS))}")
+    if not {*HELP_FLAGS}.isdisjoint(rest):
+        print(PARSERS[command].format_help())
+        return
     args = filled(parse(PARSERS[command], rest), namespace)
     args.magics = magics
     _COMMANDS[command](args)
@@ -60,9 +63,7 @@ def show_help(args: Namespace) -> None:
 
 def load(args: Namespace) -> None:
     """Load a model and make it the current one."""
-    options = {name: getattr(args, name) for name in ("dtype", "max_model_len", "device")}
-    given = {name: value for name, value in options.items() if value is not None}
-    llm = resident.load(args.model, name=args.name, **given)
+    llm = resident.load(args.model, name=args.name, **load_flags.options(args))
     print(headline(args.name or llm.name, llm))
 
 
@@ -93,16 +94,13 @@ def unload(args: Namespace) -> None:
 
 
 def _parsers() -> dict[str, MagicArgumentParser]:
-    parsers = {name: MagicArgumentParser(f"%nbllm {name}") for name in _COMMANDS}
+    # argparse formats the usage
+    parsers = {n: MagicArgumentParser(f"%nbllm {n}", usage=f"%%nbllm {n}") for n in _COMMANDS}
     parsers["unload"].add_argument("model", nargs="?")
     parsers["use"].add_argument("model", nargs="?")
-    parsers["load"].add_argument("model", nargs="?", default="tiny")
-    parsers["load"].add_argument("--name")
-    parsers["load"].add_argument("--dtype")
-    parsers["load"].add_argument("--max-model-len", type=number(int))
-    parsers["load"].add_argument("--device")
+    load_flags.add(parsers["load"])
     parsers["sleep"].add_argument("model", nargs="?")
-    parsers["sleep"].add_argument("--level", type=number(int), default=1)
+    parsers["sleep"].add_argument("--level", type=number(KINDS["level"]), default=1)
     parsers["wake"].add_argument("model", nargs="?")
     parsers["config"].add_argument("settings", nargs="*")
     parsers["verify"].add_argument("file", nargs="?")

@@ -1,9 +1,13 @@
 """%nbllm: what it shows, sets and forgets."""
 
+import inspect
 import json
 import re
 
 import pytest
+
+# the tests of this folder put a fake into its place
+from nbllm.llm import LLM as REAL_LLM
 
 
 def test_status_says_what_the_engine_does(run, llm, capsys):
@@ -88,3 +92,35 @@ def test_help_of_every_magic_is_complete(shell, magic):
     text = shell.find_cell_magic(magic).__doc__
     assert all(name in text for a in method.parser._actions for name in a.option_strings)
     assert all(a.help for a in method.parser._actions)
+
+
+def test_every_option_that_a_line_can_say_is_a_flag_of_load(run, shell, capsys):
+    from nbllm import resident
+    from nbllm.notebook.commands import PARSERS
+
+    run("%nbllm load --help")
+    said = capsys.readouterr().out
+    actions = PARSERS["load"]._actions
+    assert all(
+        f"{flag} " in said or f"{flag}\n" in said for a in actions for flag in a.option_strings
+    )
+    assert all(action.help for action in actions)
+    assert resident.loaded() == {}
+    known = {*inspect.signature(REAL_LLM).parameters}
+    flags = {action.dest for action in actions}
+    assert known - flags == {"override_generation_config", "hf_overrides", "task", "others"}
+    assert flags - known == {"name"}
+    run(
+        "%nbllm load tiny --gpu-memory-utilization 0.5 --deterministic --no-prefix-caching "
+        "--revision main --max-num-seqs {{ 2 + 2 }}"
+    )
+    assert resident.current().options == {
+        "revision": "main", "max_num_seqs": 4, "gpu_memory_utilization": 0.5,
+        "deterministic": True, "enable_prefix_caching": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["%nbllm --help", "%nbllm -h", "%nbllm help"])
+def test_help_is_where_people_look_for_it(run, shell, capsys, line):
+    run(line)
+    assert "%nbllm load MODEL" in capsys.readouterr().out

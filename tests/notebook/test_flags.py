@@ -128,7 +128,6 @@ def test_a_grid_ends_where_the_prompt_begins():
         ("%%generate --checkpoint /nowhere/x.jsonl\nhi", "there is no folder '/nowhere'"),
         ("%%generate --checkpoint /\nhi", "--checkpoint /: Is a directory"),
         ("%%generate --help\nhi", "%generate? explains every flag"),
-        ("%nbllm load -h", "%nbllm alone explains its commands"),
         ("%%generate --presense-penalty 1\nhi", "did you mean '--presence-penalty'"),
     ],
 )  # fmt: skip
