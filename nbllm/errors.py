@@ -80,10 +80,13 @@ class GenerationInterrupted(_OneLine, KeyboardInterrupt):
     def __init__(self, outputs: Sequence[RequestOutput] = (), message: str | None = None):
         self.outputs = list(outputs)
         done = sum(output.finished and not output.aborted for output in self.outputs)
-        super().__init__(
-            message
-            or f"interrupted: {done} of {len(self.outputs)} prompts finished, the rest is partial"
-        )
+        super().__init__(message or f"interrupted: {how_far(done, len(self.outputs))}")
+
+
+def how_far(done: int, total: int) -> str:
+    """How much there is."""
+    rest = ", the rest is partial" if done < total else ""
+    return f"{done:,} of {total:,} prompts finished{rest}"
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .beams import History
+from .errors import ParamError
 from .outputs import (
     BeamSearchOutput,
     ChoiceOutput,
@@ -76,8 +77,19 @@ BEAM_COLUMNS = {
 Output = RequestOutput | BeamSearchOutput | ScoreOutput | ChoiceOutput
 
 
-def to_frame(outputs: Output | Iterable[Output]) -> pd.DataFrame:
+TIMING_COLUMNS = {
+    "time_to_first_token": "float64",
+    "latency": "float64",
+    "tokens_per_second": "float64",
+}
+"""Of a whole request: seconds to its first token, seconds in all, and its tokens by its seconds."""
+
+
+def to_frame(outputs: Output | Iterable[Output], *, timings: bool = False) -> pd.DataFrame:
     """Outputs as a tidy frame, in their order; of different kinds, one kind after the other.
+
+    timings: also `TIMING_COLUMNS`, which are no part of a frame otherwise: two runs of the same work
+    are equal. Of `score` and `choose` there are none.
 
     Of `generate` and `chat`, one row per completion: prompt (the text, or None when token ids were
     given), output (index of the completion within its prompt), text (generated), finish_reason,
@@ -101,8 +113,27 @@ def to_frame(outputs: Output | Iterable[Output]) -> pd.DataFrame:
     """
     many = [outputs] if isinstance(outputs, Output) else list(outputs)
     kinds = list(dict.fromkeys(type(o) for o in many)) or [RequestOutput]
-    frames = [FRAMES[kind]([o for o in many if type(o) is kind]) for kind in kinds]
+    frames = [_of_kind(kind, [o for o in many if type(o) is kind], timings) for kind in kinds]
     return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def _of_kind(kind: type, outputs: list[Any], timings: bool) -> pd.DataFrame:
+    frame = FRAMES[kind](outputs)
+    if not timings:
+        return frame
+    if kind not in _ROWS:
+        raise ParamError(f"timings=True: there are none of a {kind.__name__}")
+    times = [_times(output) for output in outputs for _ in range(_ROWS[kind](output))]
+    return frame.join(pd.DataFrame(times, columns=list(TIMING_COLUMNS), dtype="float64"))
+
+
+def _times(output: RequestOutput | BeamSearchOutput) -> tuple[float | None, ...]:
+    m = output.metrics
+    return (
+        None if m.first_token_time is None else m.first_token_time - m.arrival_time,
+        None if m.finished_time is None else m.finished_time - m.arrival_time,
+        m.tokens_per_second,
+    )
 
 
 def tokens_frame(outputs: RequestOutput | Iterable[RequestOutput]) -> pd.DataFrame:
@@ -287,4 +318,8 @@ FRAMES = {
     BeamSearchOutput: _beams,
     ScoreOutput: _scores,
     ChoiceOutput: _choices,
+}
+_ROWS = {
+    RequestOutput: lambda output: len(output.outputs),
+    BeamSearchOutput: lambda output: len(output.sequences),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -207,7 +207,7 @@ class LLM:
         prompts: Any,
         sampling_params: AnyParams | Sequence[AnyParams] | None = None,
         *,
-        use_tqdm: bool = True,
+        use_tqdm: waiting.Progress = True,
         priority: int | Sequence[int] | None = None,
     ) -> list[RequestOutput]:
         """Generate for one prompt or many, batched; outputs come in the order of the prompts.
@@ -215,6 +215,7 @@ class LLM:
         prompts: a string, {"prompt": …}, token ids, {"prompt_token_ids": …}, or any iterable of
         these. sampling_params: one for all, or one each; default: `get_default_sampling_params()`.
         With `BeamSearchParams` a prompt's completions are the sequences found, best first.
+        use_tqdm: a bar for what takes longer than 2 s; or what makes one, as `tqdm` does.
         priority: lower goes first, then earlier arrival; one for all, or one each.
 
         Raises `PromptError` for an empty prompt, one that does not fit, or ids outside the
@@ -232,7 +233,7 @@ class LLM:
         self,
         messages: Sequence[Any],
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
-        use_tqdm: bool = True,
+        use_tqdm: waiting.Progress = True,
         chat_template: str | Path | None = None,
         chat_template_content_format: str = "auto",
         add_generation_prompt: bool = True,
@@ -267,7 +268,7 @@ class LLM:
         self,
         prompts: Any,
         params: BeamSearchParams | Sequence[BeamSearchParams],
-        use_tqdm: bool = False,
+        use_tqdm: waiting.Progress = False,
         concurrency_limit: int | None = None,
     ) -> list[BeamSearchOutput]:
         """Search for the likeliest continuations of one prompt or many; outputs in their order.
@@ -289,7 +290,7 @@ class LLM:
         return waiting.finish(self.engine, jobs, use_tqdm, concurrency_limit)
 
     def compare(
-        self, prompts: Any, settings: Mapping[str, AnyParams], *, use_tqdm: bool = True
+        self, prompts: Any, settings: Mapping[str, AnyParams], *, use_tqdm: waiting.Progress = True
     ) -> pd.DataFrame:
         """Decoding settings side by side: one row per prompt, setting and output, in that order.
 
@@ -323,6 +324,7 @@ class LLM:
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
         *,
         concurrency_limit: int | None = None,
+        interval: float = 0.0,
         chat_template: str | Path | None = None,
         continue_final_message: bool = False,
     ) -> Generator[RequestOutput, None, None]:
@@ -332,8 +334,10 @@ class LLM:
         the generator aborts what is left. Errors are raised here, not at the first `next`.
         concurrency_limit: for long lists: so many prompts at a time, each tokenised and checked when
         its turn comes; finished outputs are yielded and, unless FINAL_ONLY, now and then one that
-        has not finished; on Ctrl-C `GenerationInterrupted` has
-        those that were under way. chat_template, continue_final_message: for messages, as in `chat`.
+        has not finished; on Ctrl-C `GenerationInterrupted` has those that were under way.
+        interval: about so many seconds between reports of what has not finished, for whoever draws
+        them: each costs time. 0: after every step. chat_template, continue_final_message: for
+        messages, as in `chat`.
 
         >>> for output in llm.stream("The opposite of hot is", SamplingParams(temperature=0, max_tokens=4)):
         ...     print(output.outputs[0].text, output.finished)
@@ -347,14 +351,16 @@ class LLM:
             add_generation_prompt=not continue_final_message,
             continue_final_message=continue_final_message,
         )
+        if not 0 <= interval < float("inf"):
+            raise ParamError(f"interval must be a number of seconds, 0 or more, got {interval!r}")
         if concurrency_limit is None:
-            return waiting.stream(self.engine, self._streams(prompts, sampling_params))
+            return waiting.stream(self.engine, self._streams(prompts, sampling_params), interval)
         limit = _at_least_one("concurrency_limit", concurrency_limit)
         each = self._each(sampling_params, len(prompts))
         if not all(isinstance(p, SamplingParams) for p in each):
             raise ParamError(NO_STREAM)
         jobs = self.intake.one_by_one(prompts, each, [0] * len(prompts))
-        return waiting.feed(self.engine, cast(Iterator[Job], jobs), limit)
+        return waiting.feed(self.engine, cast(Iterator[Job], jobs), limit, interval)
 
     def preprocess_chat(
         self,
@@ -467,7 +473,7 @@ class LLM:
         return waiting.astream(self.engine, jobs)
 
     def score(
-        self, prompts: Any, continuations: Any = None, *, use_tqdm: bool = True
+        self, prompts: Any, continuations: Any = None, *, use_tqdm: waiting.Progress = True
     ) -> list[ScoreOutput]:
         """The log-probability of each continuation behind its prompt; nothing is generated.
 
@@ -492,7 +498,7 @@ class LLM:
         choices: Sequence[str] | Sequence[Sequence[str]],
         *,
         normalize: bool = False,
-        use_tqdm: bool = True,
+        use_tqdm: waiting.Progress = True,
     ) -> list[ChoiceOutput]:
         """How likely each of several choices is behind each prompt; nothing is generated.
 
@@ -583,8 +589,8 @@ class LLM:
 
         Pages of the KV cache (used, free, whether or not there is memory behind these by now), its
         bytes now and at most, tokens of prompts looked up in the prefix cache and found there,
-        requests running and waiting, tokens generated, tokens/s of the latest steps, and the times of
-        the requests that ended: to the first token, and in all.
+        requests running and waiting, tokens generated, tokens/s of the latest steps, a GPU's memory,
+        and the times of the requests that ended: to the first token, and in all.
 
         >>> {m.name: m.value for m in llm.get_metrics() if "num_requests" in m.name}
         {'nbllm:num_requests_running': 0, 'nbllm:num_requests_waiting': 0}
@@ -608,6 +614,7 @@ class LLM:
             "kv_cache_bytes_mapped": pages.memory.num_bytes,
             "kv_cache_bytes_bound": pages.memory.bound,
             "tokens_per_second": stats.tokens_per_second,
+            **self._device_memory(),
         }
         return [
             *(Counter(name=f"nbllm:{name}", value=value) for name, value in counters.items()),
@@ -669,6 +676,7 @@ class LLM:
             kv_bytes=scheduler.pages.num_pages * page_bytes(self.config, self._dtype),
             memory={**self._weight_bytes(), "kv_cache": scheduler.pages.memory.num_bytes},
             device_memory=device_memory(self._device),
+            host_bytes=self.engine.weights.host_bytes if self.engine.weights else 0,
             num_pages=scheduler.pages.num_pages - 1,
             num_free_pages=scheduler.pages.num_free,
             num_running=len(scheduler.running),
@@ -709,7 +717,19 @@ class LLM:
         return f"<LLM {self.name!r} ({state}, {self._device})>"
 
     def _weight_bytes(self) -> dict[str, int]:
-        """Bytes of what the model is made of."""
+        """Bytes of what the model is made of, on its device now."""
+        away = self.engine.weights is not None and self.engine.weights.away
+        return dict.fromkeys(self._sizes, 0) if away else self._sizes
+
+    def _device_memory(self) -> dict[str, int]:
+        """Of a GPU, whoever uses it; of a CPU nothing."""
+        if self._device.type != "cuda":
+            return {}
+        free, total = torch.cuda.mem_get_info(self._device)
+        return {"device_memory_free_bytes": free, "device_memory_total_bytes": total}
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
         network = cast(nn.Module, self.engine.runner.model)
         weights = 0 if isinstance(self._origin, Live) else _bytes(network.parameters())
         return {"weights": weights, "tables": _bytes(network.buffers())}

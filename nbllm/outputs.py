@@ -333,8 +333,9 @@ class ModelInfo:
     """What is loaded, and how. Sizes in bytes; kv_bytes is what the page pool may grow to.
 
     quantization: how the weights are stored and what became of them; None: they are plain.
-    memory: by part, what this model holds on its device; weights of an adopted model are the user's.
+    memory: by part, what this model holds on its device now; weights of an adopted model are the user's.
     device_memory: "free" and "total" of the device, whoever uses the rest; empty where nobody tells.
+    host_bytes: of the copy of its weights that it keeps on the host while it sleeps.
     """
 
     name: str
@@ -350,6 +351,7 @@ class ModelInfo:
     kv_bytes: int
     memory: dict[str, int] = field(default_factory=dict)
     device_memory: dict[str, int] = field(default_factory=dict)
+    host_bytes: int = 0
     num_pages: int
     num_free_pages: int
     num_running: int

@@ -54,7 +54,8 @@ class Template:
             return self._compiled.render({n: namespace[n] for n in self.names if n in namespace})
         except UndefinedError as error:
             missing = min((n for n in self.names if n not in namespace), default="")
-            raise _mistake(f"{error.message}{did_you_mean(missing, list(namespace))}") from None
+            known = [name for name in namespace if not name.startswith("_")]
+            raise _mistake(f"{error.message}{did_you_mean(missing, known)}") from None
         except Exception as error:
             # the expression is the user's: a division by zero, a missing key, a method that raises
             raise _mistake(f"{type(error).__name__}: {error}") from None

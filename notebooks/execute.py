@@ -24,7 +24,7 @@ from nbformat import NotebookNode
 HERE = Path(__file__).parent
 PASSING = ("run", "started", "seconds", "tokens_per_second")
 """What the metadata of a result says of one run alone."""
-TIMES = re.compile(r"\d[\d,.]*(?= ?(?:tokens/s|seconds|s|ms|µs)\b)")
+TIMES_AND_SIZES = re.compile(r"\d[\d,.]* ?(?:tokens/s|seconds|s|ms|µs|[MG]iB)\b")
 NUMBERS = re.compile(r"([-−]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?)( %)?")
 
 
@@ -118,7 +118,7 @@ def agree(saved: Any, made: Any) -> bool:
 
 def _alike(saved: str, made: str) -> bool:
     # columns are as wide as their widest number
-    old, new = (re.sub(" +", " ", TIMES.sub("0", text)) for text in (saved, made))
+    old, new = (re.sub(" +", " ", TIMES_AND_SIZES.sub("0", text)) for text in (saved, made))
     if NUMBERS.sub("#", old) != NUMBERS.sub("#", new):
         return False
     pairs = zip(NUMBERS.findall(old), NUMBERS.findall(new), strict=True)

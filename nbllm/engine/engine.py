@@ -149,6 +149,11 @@ class Engine:
         """Whether the weights or the cache are away; a step brings them back."""
         return bool(self._sleep.parts)
 
+    @property
+    def weights(self) -> Weights | None:
+        """Where the weights are; None: they are not the engine's."""
+        return self._sleep.weights
+
     def sleep(self, *, keep: bool) -> None:
         """Free the cache, and on a GPU the weights too; keep: these are copied to the host.
 

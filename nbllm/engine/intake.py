@@ -62,11 +62,9 @@ class Intake:
         """As `jobs`, each made when it is asked for; a wrong prompt is found when its turn comes."""
         for each in {id(p): p for p in params}.values():
             self.check_params(each)
-        call = self.new_call()
+        call, many = self.new_call(), len(prompts) > 1
         jobs = (
-            self._search(f"{call}-{i}", prompt, p.clone(), priority)
-            if isinstance(p, BeamSearchParams)
-            else self._job(f"{call}-{i}", prompt, p.clone(), priority)
+            self._one(f"{call}-{i}", prompt, p.clone(), priority, f"prompt {i}: " if many else "")
             for i, (prompt, p, priority) in enumerate(zip(prompts, params, priorities, strict=True))
         )
         return takewhile(lambda _: call not in self._over, jobs)
@@ -75,6 +73,21 @@ class Intake:
         """Make no more jobs of this call, if it is one."""
         if call.isdecimal():
             self._over.add(int(call))
+
+    def _one(
+        self,
+        id: str,
+        prompt: Prompt,
+        params: SamplingParams | BeamSearchParams,
+        priority: int,
+        where: str,
+    ) -> Job | BeamCompletions:
+        try:
+            if isinstance(params, BeamSearchParams):
+                return self._search(id, prompt, params, priority)
+            return self._job(id, prompt, params, priority)
+        except PromptError as error:
+            raise PromptError(f"{where}{error}") from None
 
     def request(self, id: str, ids: list[int], params: SamplingParams, **more: Any) -> Request:
         """One request for the prompt `ids`; `more` are fields of `Request`."""

@@ -34,7 +34,10 @@ class Scorer:
         self.engine, self.intake, self.encode = engine, intake, intake.tokenizer.encode
 
     def score(
-        self, prompts: Sequence[Prompt], continuations: Sequence[Prompt | None], use_tqdm: bool
+        self,
+        prompts: Sequence[Prompt],
+        continuations: Sequence[Prompt | None],
+        use_tqdm: waiting.Progress,
     ) -> list[ScoreOutput]:
         """One output for each pair; a continuation of None scores the prompt after its first token."""
         pairs = [self._split(p, c) for p, c in zip(prompts, continuations, strict=True)]
@@ -61,7 +64,7 @@ class Scorer:
         prompts: Sequence[Prompt],
         choices: Sequence[Sequence[str]],
         normalize: bool,
-        use_tqdm: bool,
+        use_tqdm: waiting.Progress,
     ) -> list[ChoiceOutput]:
         """One output for each prompt, over its own choices."""
         call = self.intake.new_call()
@@ -99,7 +102,7 @@ class Scorer:
         self.intake.check_prompt(ids, room=0)
         return self.intake.request(id, ids, ONE, seed=0, scored_from=scored_from)
 
-    def _run(self, requests: list[Request], use_tqdm: bool) -> None:
+    def _run(self, requests: list[Request], use_tqdm: waiting.Progress) -> None:
         jobs = [
             Job(id=r.id, prompt=None, requests=[r], tokenizer=self.intake.tokenizer)
             for r in requests

@@ -22,14 +22,14 @@ class Sleep:
 
     def __init__(self, runner: Runner, pages: PagePool, weights: Weights | None):
         self.parts: set[str] = set()
-        self._runner, self._pages, self._weights = runner, pages, weights
+        self._runner, self._pages, self.weights = runner, pages, weights
 
     def begin(self, keep: bool) -> None:
         """Free captured graphs, the cache with its prefixes, and the weights."""
         self._runner.rest()
         self._pages.leave()
-        if self._weights is not None:
-            self._weights.leave(keep=keep)
+        if self.weights is not None:
+            self.weights.leave(keep=keep)
         self._runner.relieve()
 
     def end(self, parts: Iterable[str]) -> None:
@@ -38,8 +38,8 @@ class Sleep:
         Raises `OutOfMemoryError`.
         """
         wanted = self.parts & set(parts)
-        if "weights" in wanted and self._weights is not None:
-            self._weights.come_back()
+        if "weights" in wanted and self.weights is not None:
+            self.weights.come_back()
         self.parts -= wanted & {"weights"}
         if "kv_cache" in wanted and not self._pages.come_back():
             raise OutOfMemoryError(
@@ -49,5 +49,5 @@ class Sleep:
 
     def close(self) -> None:
         """Let go of everything."""
-        self._weights = None
+        self.weights = None
         self._pages.memory.close()

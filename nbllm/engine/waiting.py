@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -23,6 +24,9 @@ BEAT = 0.25
 LOOK = 64
 """Steps after which a feed looks at all its jobs, even if the engine has counted no end."""
 
+Progress = bool | Callable[..., Any]
+"""Whether to show a bar of tqdm; or what makes one, called with total and unit, as tqdm is."""
+
 
 class Work(Protocol[Output]):
     """What can be waited for: the completions of a prompt, or a beam search."""
@@ -38,10 +42,15 @@ class Work(Protocol[Output]):
 
 
 def finish(
-    engine: Engine, jobs: Sequence[Work[Output]], use_tqdm: bool, at_once: int | None = None
+    engine: Engine, jobs: Sequence[Work[Output]], use_tqdm: Progress, at_once: int | None = None
 ) -> list[Output]:
     """Run the jobs to their end, `at_once` at a time; their outputs, in order."""
-    bar = _Bar(total=len(jobs), disable=not use_tqdm, delay=2, leave=False, unit="prompt")
+    make = (
+        use_tqdm
+        if callable(use_tqdm)
+        else partial(_Bar, disable=not use_tqdm, delay=2, leave=False)
+    )
+    bar = make(total=len(jobs), unit="prompt")
     size = at_once or max(len(jobs), 1)
     with bar, Owned(engine, jobs), Owned(engine, jobs) as owned:
         for begin in range(0, len(jobs), size):
@@ -50,11 +59,12 @@ def finish(
             while pending:
                 if pending[-1].finished:
                     pending.pop().check()
-                    bar.update()
+                    bar.update(1)
                 else:
                     pending[-1].mark()
                     engine.step(unless=pending[-1].moved)
-    return [job.output() for job in jobs]
+        # inside: an interrupt of this loses nothing either
+        return [job.output() for job in jobs]
 
 
 async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
@@ -70,26 +80,32 @@ async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
                 engine.step(unless=pending[-1].moved)
                 pending[-1].mark()
                 await asyncio.sleep(0)
-    return [job.output() for job in jobs]
+        return [job.output() for job in jobs]
 
 
-def stream(engine: Engine, jobs: list[Job]) -> Generator[RequestOutput, None, None]:
-    """Yield what each job has become, whenever one has advanced."""
+def stream(
+    engine: Engine, jobs: list[Job], interval: float = 0.0
+) -> Generator[RequestOutput, None, None]:
+    """Yield what each job has become, whenever one has advanced, or ended, or every `interval` seconds."""
     with Owned(engine, jobs), Owned(engine, jobs) as owned:
         owned.start()
-        for outputs in _steps(engine, jobs):
+        for outputs in _steps(engine, jobs, interval):
             yield from outputs
 
 
-def feed(engine: Engine, jobs: Iterator[Job], at_once: int) -> Generator[RequestOutput, None, None]:
+def feed(
+    engine: Engine, jobs: Iterator[Job], at_once: int, interval: float = 0.0
+) -> Generator[RequestOutput, None, None]:
     """Yield every job's output when it has finished; a job is made when there is room for it.
 
     Only the jobs in flight exist, so memory is bounded however many there are; and only when a
     request has ended are they looked at, so many of them cost a step nothing. So that a caller has its
-    turn before the first has finished, the oldest is reported every `BEAT` seconds, if it is cumulative.
+    turn before the first has finished, the oldest is reported every `interval` seconds, by default
+    every `BEAT`, if it is cumulative.
     """
     pending: list[Job] = []
-    due = time.monotonic() + BEAT
+    beat = interval or BEAT
+    due = time.monotonic() + beat
     with Owned(engine, pending), Owned(engine, pending) as owned:
         while True:
             new = list(islice(jobs, at_once - len(pending)))
@@ -107,7 +123,7 @@ def feed(engine: Engine, jobs: Iterator[Job], at_once: int) -> Generator[Request
             if pending and time.monotonic() >= due:
                 if pending[0].cumulative:
                     yield pending[0].output()
-                due = time.monotonic() + BEAT
+                due = time.monotonic() + beat
 
 
 def _steps_until_an_end(engine: Engine, due: float) -> None:
@@ -130,11 +146,19 @@ async def astream(engine: Engine, jobs: list[Job]) -> AsyncGenerator[RequestOutp
             await asyncio.sleep(0)
 
 
-def _steps(engine: Engine, jobs: list[Job]) -> Generator[list[RequestOutput], None, None]:
-    """Step until the jobs are over; yields, after every step, what there is to report."""
+def _steps(
+    engine: Engine, jobs: list[Job], interval: float = 0.0
+) -> Generator[list[RequestOutput], None, None]:
+    """Step until the jobs are over; yields, after every step, what there is to report.
+
+    With an interval a step costs no report of its own: only now and then, and when a request has ended.
+    """
     pending = jobs
     while pending:
-        engine.step(unless=lambda: any(job.news for job in pending))  # noqa: B023
+        if interval:
+            _steps_until_an_end(engine, time.monotonic() + interval)
+        else:
+            engine.step(unless=lambda: any(job.news for job in pending))  # noqa: B023
         yield [output for job in pending if (output := job.check().report())]
         pending = [job for job in pending if not job.over]
 

@@ -36,6 +36,16 @@ class Weights:
         self.model, self.refill = model, refill
         self._away: list[Away] = []
 
+    @property
+    def away(self) -> bool:
+        """Whether they have left."""
+        return bool(self._away)
+
+    @property
+    def host_bytes(self) -> int:
+        """Bytes of their copies on the host."""
+        return sum(away.size for away in self._away if away.copy is not None)
+
     def leave(self, *, keep: bool) -> None:
         """Free their memory; keep: after copying them to the host."""
         keep = keep or self.refill is None

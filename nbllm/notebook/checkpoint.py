@@ -9,34 +9,38 @@ from __future__ import annotations
 import json
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from IPython.core.error import UsageError
 
-from ..outputs import RequestOutput
 from .records import from_record, to_record
-from .resume import Finished, key
-
-if TYPE_CHECKING:
-    from ..results.work import Work
+from .resume import Finished
 
 FORMAT = 1
 
 
 class Checkpoint(Finished):
-    """As `Finished`, in a file too. Raises `UsageError` for a file of another run, or of others."""
+    """As `Finished`, in a file too.
+
+    Raises `UsageError` for a file of another run, or of others, and one that cannot be written.
+    """
 
     def __init__(self, identity: dict[str, Any], path: Path, *, fresh: bool):
         super().__init__(json.loads(json.dumps(identity)))
         self.path, self._file = path, None
-        if path.exists() and path.stat().st_size and not fresh:
-            self._read()
-        elif not path.parent.is_dir():
+        if not path.parent.is_dir():
             raise UsageError(f"--checkpoint {path}: there is no folder {str(path.parent)!r}")
+        try:
+            # before anything runs: a run that cannot be kept is not begun
+            path.open("a").close()
+            if path.stat().st_size and not fresh:
+                self._read()
+        except OSError as error:
+            raise UsageError(f"--checkpoint {path}: {error.strerror}") from None
 
     _file: TextIOWrapper | None
 
-    def begin(self, seed: int | None) -> None:
+    def begin(self, seed: int | None = None) -> None:
         """Write the file anew: what it has already, without what was cut off."""
         super().begin(seed)
         lines = [{"nbllm": FORMAT, "run": self.identity, "seed": seed}]
@@ -47,29 +51,32 @@ class Checkpoint(Finished):
         beside.replace(self.path)
         self._file = self.path.open("a", encoding="utf-8", newline="")
 
-    def add(self, work: Work, place: int, output: RequestOutput) -> None:
-        super().add(work, place, output)
+    def add(self, place: int, sent: str, output: Any) -> None:
+        super().add(place, sent, output)
         assert self._file is not None
-        self._file.write(_dump(self._line(place, key(work, place), output)))
+        self._file.write(_dump(self._line(place, sent, output)))
         self._file.flush()
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
 
-    def _line(self, place: int, sent: str, output: RequestOutput) -> dict[str, Any]:
+    def _line(self, place: int, sent: str, output: Any) -> dict[str, Any]:
         return {"place": place, "sent": sent, **to_record(output)}
 
     def _read(self) -> None:
         with self.path.open(encoding="utf-8", newline="") as file:
             head = _load(file.readline())
-            if not isinstance(head, dict) or head.get("nbllm") != FORMAT:
+            if not isinstance(head, dict) or head.get("nbllm") != FORMAT or "run" not in head:
                 raise UsageError(f"--checkpoint {self.path}: that is no checkpoint of this nbllm")
             self._compare(head["run"])
-            self.seed = head["seed"]
+            self.seed = head.get("seed")
             for line in file:
                 if (record := _load(line)) is not None:
-                    self.rows[record["place"]] = (record["sent"], from_record(record))
+                    self.rows[record["place"]] = (
+                        record["sent"],
+                        from_record(record, head["run"]["kind"]),
+                    )
 
     def _compare(self, there: dict[str, Any]) -> None:
         here = self.identity

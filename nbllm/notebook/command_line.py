@@ -16,22 +16,19 @@ from ..errors import did_you_mean
 from .flags import filled
 from .grid import gathered
 
+HELP_FLAGS = ("-h", "--help")
 _BINDING = re.compile(r"\s*(\w+)\s*<<")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 
 
 @dataclass(kw_only=True, frozen=True)
 class Call:
-    """One call of a magic. prompt: before templating. out: the variable for the frame, if any.
-
-    from_cell: whether it came as `%%magic`.
-    """
+    """One call of a magic. prompt: before templating. out: the variable for the frame, if any."""
 
     args: Namespace
     prompt: str
     out: str | None
     namespace: ChainMap[str, Any]
-    from_cell: bool = False
 
 
 def read(
@@ -52,7 +49,6 @@ def read(
         prompt=prompt,
         out=one_name(names),
         namespace=namespace,
-        from_cell=cell is not None,
     )
 
 
@@ -77,15 +73,33 @@ def parse(parser: ArgumentParser, argv: list[str]) -> Namespace:
     parser.allow_abbrev = False
     # it would be written anew for every call, and is never shown: mistakes are one line
     parser.usage = parser.usage or parser.prog
+    # argparse itself takes what follows -- for flags, where flags come before it
+    takes_words = any(action.dest == "words" for action in parser._actions)
+    argv, rest = _split(argv) if takes_words else (argv, [])
     args, unknown = parser.parse_known_intermixed_args(gathered(argv))
+    if rest:
+        args.words = [*args.words, *rest]
     if unknown:
-        flag = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[
-            0
-        ]
-        known = [name for action in parser._actions for name in action.option_strings]
-        near = did_you_mean(flag, known)
-        raise UsageError(f"unknown option {flag}{near or '; words that begin with - go after --'}")
+        raise _unknown(parser, unknown)
     return args
+
+
+def _unknown(parser: ArgumentParser, words: list[str]) -> UsageError:
+    flag = next((word for word in words if word.startswith("-")), None)
+    if flag is None:
+        return UsageError(f"{parser.prog}: there is one word too many, {words[0]!r}")
+    flag = flag.partition("=")[0]
+    if flag in HELP_FLAGS:
+        return UsageError(f"%{parser.prog}? explains every flag")
+    known = [name for action in parser._actions for name in action.option_strings]
+    way_out = did_you_mean(flag, known) or "; words that begin with - go after --"
+    return UsageError(f"unknown option {flag}{way_out}")
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """What comes before the first `--`, and the words behind it."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return argv[:end], argv[end + 1 :]
 
 
 def _name_before_cell(names: list[str]) -> list[str]:

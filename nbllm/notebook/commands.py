@@ -12,22 +12,22 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from .. import resident
 from ..errors import did_you_mean
 from ..views import status as report
-from . import serving, upkeep
-from .command_line import parse, words
-from .flags import filled, number
+from . import load_flags, serving, upkeep
+from .command_line import HELP_FLAGS, parse, words
+from .flags import KINDS, filled, number
 
 if TYPE_CHECKING:
     from ..llm import LLM
     from .magics import Nbllm
 
 HELP = """\
-%nbllm load MODEL     load "tiny" (bundled), a name on the Hugging Face hub, or a folder
+%nbllm load MODEL     load a name on the Hugging Face hub, a folder, or "tiny", the bundled model
     --name NAME           keep the other models, and call this one NAME (for --model NAME)
     --dtype D             float32, bfloat16, float16; else what suits the model and the device
     --max-model-len N     tokens of context
-    --device D            cuda, cpu; else the GPU if there is one
+    --device D            cuda, cpu; else the GPU if there is one; %nbllm load --help has the rest
 %nbllm use NAME       make another loaded model the current one
-%nbllm status         what is loaded, and how full it is
+%nbllm status         what is loaded, how full it is, and what memory there is
 %nbllm unload [NAME]  free one model's memory, or everything's
 %nbllm sleep [NAME]   give the GPU's memory back for a while; --level 2 drops the weights, too
 %nbllm wake [NAME]    take it again
@@ -49,8 +49,13 @@ HELP = """\
 def run(line: str, namespace: Mapping[str, Any], magics: Nbllm) -> None:
     """Do what `%nbllm line` says, and print a line about it."""
     command, *rest = words(line) or ["help"]
+    if command in HELP_FLAGS:
+        command = "help"
     if command not in PARSERS:
         raise UsageError(f"%nbllm has no {command!r}{did_you_mean(command, list(PARSERS))}")
+    if not {*HELP_FLAGS}.isdisjoint(rest):
+        print(PARSERS[command].format_help())
+        return
     args = filled(parse(PARSERS[command], rest), namespace)
     args.magics = magics
     _COMMANDS[command](args)
@@ -63,20 +68,23 @@ def show_help(args: Namespace) -> None:
 
 def load(args: Namespace) -> None:
     """Load a model and make it the current one."""
-    options = {name: getattr(args, name) for name in ("dtype", "max_model_len", "device")}
-    given = {name: value for name, value in options.items() if value is not None}
-    llm = resident.load(args.model, name=args.name, **given)
+    llm = resident.load(args.model, name=args.name, **load_flags.options(args))
     _say(args.name or llm.name, llm)
 
 
 def use(args: Namespace) -> None:
     """Make a loaded model the current one."""
+    if args.model is None:
+        known = ", ".join(resident.loaded()) or "none"
+        raise UsageError(f"%nbllm use which model? loaded: {known}")
     _say(args.model, resident.use(args.model))
 
 
 def status(args: Namespace) -> None:
     """Print what is loaded."""
     print(report.plain(report.status()))
+    if resident.loaded():
+        print(report.host_memory())
     if server := args.magics.server:
         print(f"serving {server.url}")
 
@@ -94,16 +102,13 @@ def _say(name: str, llm: LLM) -> None:
 
 
 def _parsers() -> dict[str, MagicArgumentParser]:
-    parsers = {name: MagicArgumentParser(f"nbllm {name}") for name in _COMMANDS}
+    # argparse formats the usage
+    parsers = {n: MagicArgumentParser(f"%nbllm {n}", usage=f"%%nbllm {n}") for n in _COMMANDS}
     parsers["unload"].add_argument("model", nargs="?")
-    parsers["use"].add_argument("model")
-    parsers["load"].add_argument("model")
-    parsers["load"].add_argument("--name")
-    parsers["load"].add_argument("--dtype")
-    parsers["load"].add_argument("--max-model-len", type=number(int))
-    parsers["load"].add_argument("--device")
+    parsers["use"].add_argument("model", nargs="?")
+    load_flags.add(parsers["load"])
     parsers["sleep"].add_argument("model", nargs="?")
-    parsers["sleep"].add_argument("--level", type=number(int), default=1)
+    parsers["sleep"].add_argument("--level", type=number(KINDS["level"]), default=1)
     parsers["wake"].add_argument("model", nargs="?")
     parsers["config"].add_argument("settings", nargs="*")
     parsers["verify"].add_argument("file", nargs="?")

@@ -111,6 +111,11 @@ def _parser(magics: Nbllm, magic: str, rest: str) -> ArgumentParser | None:
     return PARSERS.get(rest.split(" ")[0]) if magic == "nbllm" else getattr(magics, magic).parser
 
 
+def _in_grid(done: list[str]) -> bool:
+    """Whether what follows is one more setting of a grid."""
+    return "--grid" in done and all("=" in word for word in done[done.index("--grid") + 1 :])
+
+
 def values(magics: Nbllm, magic: str, done: list[str]) -> list[str] | None:
     """The values of a flag or command that has just been typed; None: it is not known to have any."""
     flag, known = done[-1], magics.shell.user_ns
@@ -122,7 +127,9 @@ def values(magics: Nbllm, magic: str, done: list[str]) -> list[str] | None:
         return ["tiny", *_cached()]
     if flag == "--name" and magic == "chat":
         return [name for name in magics.conversations if name]
-    if flag == "--grid":
+    if flag == "--template":
+        return _templates()
+    if _in_grid(done):
         return [f"{name}=" for name in SAMPLING]
     if flag == "--dtype":
         return ["float32", "bfloat16", "float16"]
@@ -142,6 +149,14 @@ def _cached() -> list[str]:
 
     folders = Path(HF_HUB_CACHE).glob("models--*")
     return sorted(p.name.removeprefix("models--").replace("--", "/") for p in folders)
+
+
+def _templates() -> list[str]:
+    """Those that the current model brings, and files here."""
+    from ..chat import templates_of
+
+    own = templates_of(resident.current().tokenizer) if resident.loaded() else {}
+    return [*own, *sorted(path.name for path in Path().glob("*.jinja"))]
 
 
 def _is_schema(value: Any) -> bool:

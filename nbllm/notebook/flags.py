@@ -2,7 +2,8 @@
 
 flags.py ──┬── sampling_flags.py ── structured.py    %%generate, %%chat
            ├── search_flags.py                       %%beam
-           └── run_flags.py                          where results go, over what
+           ├── run_flags.py                          where results go, over what
+           └── load_flags.py                         %nbllm load
 """
 
 from __future__ import annotations
@@ -40,11 +41,12 @@ def _early_stopping(text: str) -> bool | str:
 
 _FLOATS = (
     "temperature top_p min_p length_penalty diversity_penalty "
-    "presence_penalty frequency_penalty repetition_penalty"
+    "presence_penalty frequency_penalty repetition_penalty gpu_memory_utilization"
 )
 _INTS = (
     "n top_k max_tokens min_tokens seed logprobs prompt_logprobs truncate_prompt_tokens "
-    "beam_width num_return_sequences num_beam_groups edit"
+    "beam_width num_return_sequences num_beam_groups edit level "
+    "max_model_len max_num_seqs max_num_batched_tokens kv_cache_memory_bytes max_logprobs"
 )
 KINDS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(_FLOATS.split(), float),

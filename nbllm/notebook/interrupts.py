@@ -9,11 +9,13 @@ from __future__ import annotations
 import _thread
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import GenerationInterrupted
+from .. import resident
+from ..errors import GenerationInterrupted, NbllmError
 
 
 class Stop:
@@ -23,18 +25,22 @@ class Stop:
     """
 
     def __init__(self):
-        # between a look at the state and the signal the run must not end
+        # of threads that stop; the main one takes no lock, which an interrupt might leave locked
         self._lock = threading.Lock()
-        self._running = self._ending = False
+        self._running = self._ending = self._sending = False
         self.in_cell = self.asked = False
 
     def __call__(self) -> bool:
         """From any thread: end the run. False: there is none."""
         with self._lock:
-            if self._running:
-                self._running, self._ending, self.asked = False, True, True
-                _interrupt_main_thread()
-            return self._ending
+            self._sending = True
+            try:
+                if self._running:
+                    self._running, self._ending, self.asked = False, True, True
+                    _interrupt_main_thread()
+                return self._ending
+            finally:
+                self._sending = False
 
     def begin_cell(self, info: Any = None) -> None:
         """For IPython's event: what was asked for before was about another cell."""
@@ -61,8 +67,12 @@ class Stop:
 
     def turn(self, *, running: bool = False, ending: bool = False) -> None:
         """What the run does now."""
-        with self._lock:
-            self._running, self._ending = running, ending
+        self._running, self._ending = running, ending
+
+    def wait(self) -> None:
+        """The run does no more: until nobody is about to send it a signal."""
+        while self._sending:
+            time.sleep(0.001)
 
 
 class Interrupts:
@@ -78,25 +88,44 @@ class Interrupts:
         """Whether Stop ended the run, so that its cell does not fail."""
         return self._stop.asked
 
+    def ended(self, work: Callable[[], bool | None]) -> bool:
+        """Do `work`, then `drop`; whether there was an interrupt, or `work` says that there was.
+
+        One that comes when all is done, before it can be dropped, is an interrupt like the others: what
+        `work` has put away is there.
+        """
+        try:
+            ended = bool(work())
+            self._drop()
+        except KeyboardInterrupt:
+            self.drop()
+            return True
+        return ended
+
     def drop(self) -> None:
         """From here to the end of the block interrupts are dropped.
 
         Keeping a result takes milliseconds, and must not be cut short.
         """
-        dropped = not self.ours
+        dropped = False
         while not dropped:
             try:
-                self._stop.turn(ending=True)
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                self._drop()
                 dropped = True
             except KeyboardInterrupt:
-                # it came as the run ended, too late to end it
+                # the run has ended already
                 continue
+
+    def _drop(self) -> None:
+        if self.ours:
+            self._stop.turn(ending=True)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end(self) -> None:
         """Interrupts are the kernel's again."""
         if self.ours:
             self._stop.turn()
+            self._stop.wait()
             signal.signal(signal.SIGINT, self._before)
 
 
@@ -108,3 +137,22 @@ def _interrupt_main_thread() -> None:
         signal.pthread_kill(ident, signal.SIGINT)
     else:
         _thread.interrupt_main()
+
+
+def without_frames(call: Callable[..., Any], *args: Any, unfinished: str) -> Any:
+    """`call(*args)`, with expected errors cut off from the frames that they came through.
+
+    The kernel keeps the last traceback, and its frames would keep their tensors on the GPU.
+    unfinished: what to say of an interrupt before there was a result.
+    """
+    last = resident.last()
+    try:
+        return call(*args)
+    except (NbllmError, GenerationInterrupted) as error:
+        failure: BaseException = error.with_traceback(None)
+    except KeyboardInterrupt:
+        done = resident.last() is not last
+        message = "interrupted when it was done: nbllm.last is the result" if done else unfinished
+        failure = GenerationInterrupted([], message)
+    failure.__context__ = failure.__cause__ = None
+    raise failure

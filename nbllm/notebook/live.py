@@ -99,6 +99,11 @@ class Screen:
         self._said.append(line)
         print(line)
 
+    def say_going_on(self, done: int, total: int) -> None:
+        """A run over a frame begins where it was interrupted."""
+        if 0 < done < total:
+            self.say(f"going on: {done:,} of {total:,} prompts were done; --fresh begins again")
+
     def live(self, after: float) -> Live:
         """A display that changes in place."""
         # a terminal has none; there the result follows at once
@@ -110,6 +115,34 @@ class Screen:
         self.shell.display_pub.clear_output()
         for line in self._said:
             print(line)
+
+
+class Bar:
+    """What the methods of `LLM` take as `use_tqdm`: counts prompts on a live display.
+
+    total: of all calls together; what each call counts adds up. done: before the first.
+    """
+
+    def __init__(self, live: Live, total: int, *, done: int = 0):
+        self._live, self._total, self._before, self._done = live, total, done, done
+
+    def __call__(self, **options: Any) -> Bar:
+        return self
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The display goes when the run ends, and not with one of its calls."""
+
+    def update(self, count: int = 1) -> None:
+        """So many more have finished."""
+        self._done += count
+        self._live.show(self._draw)
+
+    def _draw(self) -> dict[str, Any]:
+        seconds = self._live.seconds
+        return views.progress(self._done, self._total, 0, seconds, before=self._before)
 
 
 class Latest:

@@ -21,19 +21,19 @@ from traitlets import Bool, Float, Int
 from ..errors import GenerationInterrupted
 from ..results.conversation import Conversation
 from ..results.generation import Generation
-from . import commands
+from . import chats, commands, comparison, generate, labels, panels, search
 from .command_line import Call, read
 from .comparison import Comparison
 from .control import Control
 from .flags import flag, with_flags
+from .interrupts import without_frames
 from .labels import Labels
-from .run import without_frames
-from .run_flags import LONG_FLAGS, PANEL_FLAGS, RUN_FLAGS, STREAM_FLAGS
+from .run_flags import LONG_FLAGS, PANEL_FLAGS, RESUME_FLAGS, RUN_FLAGS, STREAM_FLAGS
 from .runs import Runs
 from .sampling_flags import SAMPLING_FLAGS
 from .search import Found
 from .search_flags import SEARCH_FLAGS
-from .structured import CHOICE_FLAGS, STRUCTURED_FLAGS
+from .structured import CHOICE_FLAGS, PROCESSORS, STRUCTURED_FLAGS
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -41,10 +41,16 @@ if TYPE_CHECKING:
     from ..entrypoints.openai import Server
     from ..widgets import EngineStatus, Playground
 
-SAMPLING = (*SAMPLING_FLAGS, *STRUCTURED_FLAGS, *CHOICE_FLAGS)
+SHAPE = (*STRUCTURED_FLAGS, *CHOICE_FLAGS)
+SAMPLING = (*SAMPLING_FLAGS, *SHAPE, PROCESSORS)
 WORDS = argument(
     "words", nargs="*", help="in a cell: variable for the DataFrame; on a line: the prompt"
 )
+
+
+def _default(kind: type[Int] | type[Float], help: str, **bounds: Any) -> Any:
+    """A default of the magics; None: the model's own."""
+    return kind(None, allow_none=True, help=help, **bounds).tag(config=True)
 
 
 @magics_class
@@ -54,16 +60,12 @@ class Nbllm(Magics):
     autoload = Bool(
         True, help="load the bundled model when a magic needs one and none is loaded"
     ).tag(config=True)
-    max_tokens = Int(None, allow_none=True, help="tokens to generate at most").tag(config=True)
-    temperature = Float(None, allow_none=True, help="0 takes the likeliest token").tag(config=True)
-    top_p = Float(
-        None, allow_none=True, help="sample from the likeliest tokens that reach this"
-    ).tag(config=True)
-    top_k = Int(None, allow_none=True, help="sample from the K likeliest tokens").tag(config=True)
-    min_p = Float(
-        None, allow_none=True, help="drop tokens less likely than P times the likeliest"
-    ).tag(config=True)
-    seed = Int(None, allow_none=True, help="the same seed gives the same text").tag(config=True)
+    max_tokens = _default(Int, "tokens to generate at most", min=1)
+    temperature = _default(Float, "0 takes the likeliest token", min=0, max=2)
+    top_p = _default(Float, "sample from the likeliest tokens that reach this", min=0, max=1)
+    top_k = _default(Int, "sample from the K likeliest tokens", min=-1)
+    min_p = _default(Float, "drop tokens less likely than P times the likeliest", min=0, max=1)
+    seed = _default(Int, "the same seed gives the same text")
 
     # never None once it is built, which IPython's own annotation allows
     shell: InteractiveShell  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -101,7 +103,7 @@ class Nbllm(Magics):
         Interrupted, it keeps what there is. Over a frame the same cell, run again, does the rest;
         with --checkpoint also in another kernel.
         """
-        return self._do(self.runs.generate, self.generate, line, cell, local_ns)
+        return self._do(generate.generate, self.generate, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
@@ -125,11 +127,13 @@ class Nbllm(Magics):
     )
     @argument(
         "--from", dest="from_", metavar="VARIABLE",
-        help="begin from a conversation, a result or a list of messages",
+        help="begin from a conversation, a result, a list of messages, or to_json()'s text",
     )  # fmt: skip
     @argument(
-        "--template", metavar="FILE", help="the conversation's chat template: a file, or the text"
-    )
+        "--template",
+        metavar="FILE",
+        help="the conversation's chat template: a file, a name of one that the model brings, or the text",
+    )  # fmt: skip
     @with_flags(SAMPLING, LONG_FLAGS, STREAM_FLAGS, RUN_FLAGS)
     def chat(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
@@ -146,25 +150,25 @@ class Nbllm(Magics):
         as far as it got (finish_reason "abort" in `.df`); before its first token the turn is
         dropped. With --over every row is a conversation of its own, and the usual one is left alone.
         """
-        return self._do(self.runs.chat, self.chat, line, cell, local_ns)
+        return self._do(chats.chat, self.chat, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
     @line_cell_magic
     @magic_arguments()
     @WORDS
-    @with_flags(SEARCH_FLAGS, RUN_FLAGS)
+    @with_flags(SEARCH_FLAGS, SHAPE, RUN_FLAGS)
     def beam(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Found | None:
         """Search for the likeliest continuations of a text.
 
         `%%beam [NAME]` takes the rest of the cell as the prompt, `%beam` the rest of the line; names
-        and `{{ }}` are as in %%generate. The result is the cell's value, with NAME too unless --quiet:
-        `.df` has the sequences, best first, `.trace` every candidate of every step. Nothing is drawn by chance, so of
-        `%config Nbllm` only max_tokens counts. Interrupted, it keeps the best so far.
+        and `{{ }}` are as in %%generate. The result is the cell's value; of one prompt with NAME, too, unless
+        --quiet: `.df` has the sequences, best first, `.trace` every candidate of every step. Nothing is
+        drawn by chance, so of `%config Nbllm` only max_tokens counts. Interrupted, it keeps the best so far.
         """
-        return self._do(self.runs.beam, self.beam, line, cell, local_ns)
+        return self._do(search.beam, self.beam, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
@@ -175,7 +179,7 @@ class Nbllm(Magics):
         "-c", "--continuation", metavar="TEXT",
         help="score this behind the prompt; without it the prompt itself is scored",
     )  # fmt: skip
-    @with_flags(RUN_FLAGS)
+    @with_flags(RESUME_FLAGS, RUN_FLAGS)
     def score(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Labels | None:
@@ -185,7 +189,7 @@ class Nbllm(Magics):
         --continuation that text behind it; `{{ column }}` works in both. Columns of the DataFrame:
         num_tokens, cumulative_logprob, mean_logprob, perplexity, token_logprobs.
         """
-        return self._do(self.runs.score, self.score, line, cell, local_ns)
+        return self._do(labels.score, self.score, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
@@ -195,7 +199,7 @@ class Nbllm(Magics):
     @with_flags(CHOICE_FLAGS)
     @argument("--best", action="store_true", help="one row per prompt: its likeliest choice")
     @argument("--normalize", action="store_true", help="compare by the mean per token")
-    @with_flags(RUN_FLAGS)
+    @with_flags(RESUME_FLAGS, RUN_FLAGS)
     def choose(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Labels | None:
@@ -205,7 +209,7 @@ class Nbllm(Magics):
         prompts end without a space, and most choices begin with one. Columns of the DataFrame:
         choice, probability (over the choices), rank, num_tokens, cumulative_logprob, mean_logprob.
         """
-        return self._do(self.runs.choose, self.choose, line, cell, local_ns)
+        return self._do(labels.choose, self.choose, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
@@ -229,7 +233,7 @@ class Nbllm(Magics):
         per prompt, setting and output, with log-probabilities under the model itself, shares of
         distinct tokens and the parameters that differ; with several models also a column model.
         """
-        return self._do(self.runs.compare, self.compare, line, cell, local_ns)
+        return self._do(comparison.compare, self.compare, line, cell, local_ns)
 
     @no_var_expand
     @needs_local_scope
@@ -247,7 +251,7 @@ class Nbllm(Magics):
         line. Flags say what the controls begin with. The widget is the cell's value: `.df` has its
         runs, `.code()` the cell that does the same.
         """
-        return self._do(self.runs.playground, self.playground, line, cell, local_ns)
+        return self._do(panels.playground, self.playground, line, cell, local_ns)
 
     @line_magic
     def enginestatus(self, line: str) -> EngineStatus:
@@ -268,20 +272,26 @@ class Nbllm(Magics):
     @line_magic
     def nbllm(self, line: str, local_ns: dict[str, Any] | None = None) -> None:
         """Load, show and unload models; alone it prints help."""
-        without_frames(commands.run, line, self._namespace(local_ns), self)
+        stopped = f"interrupted: %nbllm {line.strip()} was not finished"
+        without_frames(commands.run, line, self._namespace(local_ns), self, unfinished=stopped)
 
     def _do(
         self,
-        run: Callable[[Call], Any],
+        do: Callable[[Runs, Call], Any],
         magic: Any,
         line: str,
         cell: str | None,
         local_ns: dict[str, Any] | None,
     ) -> Any:
-        call = read(magic.parser, line, cell, self._namespace(local_ns))
-        self.runs.begin(call)
+        self.runs.stop.check()
+
+        def called() -> Any:
+            call = read(magic.parser, line, cell, self._namespace(local_ns))
+            self.runs.begin(call)
+            return do(self.runs, call)
+
         try:
-            return without_frames(run, call)
+            return without_frames(called, unfinished="interrupted before anything was generated")
         except GenerationInterrupted:
             if not self.runs.stop.asked:
                 raise

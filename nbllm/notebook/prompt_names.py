@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .magics import Nbllm
 
 _PROMPT = re.compile(r"\s*%%(generate|chat|beam|score|choose|compare)\b")
+_OVER = re.compile(r"\s--over[ =]+(\w+)")
 _WORD = re.compile(r"\w*$")
 
 
@@ -49,8 +50,8 @@ def names(magics: Nbllm, before: str) -> list[Suggestion]:
 
 def _columns(magics: Nbllm, head: str) -> Iterator[Suggestion]:
     """Of the frame that `--over` names."""
-    words = head.split()
-    frame = words[words.index("--over") + 1] if "--over" in words[:-1] else ""
+    found = _OVER.search(head)
+    frame = found[1] if found else ""
     for column in getattr(magics.shell.user_ns.get(frame), "columns", ()):
         if isinstance(column, str) and column.isidentifier():
             yield Suggestion(column, "column", f"a column of {frame}")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from ..errors import did_you_mean
 from .command_line import Call
 from .templates import Template
+from .variables import variable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,12 @@ def prompts(call: Call) -> tuple[list[str], pd.DataFrame | None]:
     if not call.prompt:
         raise UsageError("the prompt is empty")
     over = _frame(call.args.over, call.namespace) if call.args.over else None
-    return filled_in(call, [{}] if over is None else over.to_dict("records")), over
+    return filled_in(call, rows(over)), over
+
+
+def rows(over: pd.DataFrame | None) -> list[dict[Any, Any]]:
+    """What `{{ }}` may name besides variables, for each prompt."""
+    return [{}] if over is None else over.to_dict("records")
 
 
 def filled_in(call: Call, rows: list[dict[Any, Any]], text: str | None = None) -> list[str]:
@@ -32,13 +37,11 @@ def filled_in(call: Call, rows: list[dict[Any, Any]], text: str | None = None) -
     return [template.render(call.namespace.new_child(row)) for row in rows]
 
 
-def _frame(name: str, namespace: Mapping[str, Any]) -> pd.DataFrame:
+def _frame(text: str, namespace: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
-    if name not in namespace:
-        raise UsageError(
-            f"--over {name}: there is no such variable{did_you_mean(name, list(namespace))}"
-        )
-    if not isinstance(frame := namespace[name], pd.DataFrame):
-        raise UsageError(f"--over {name}: that is a {type(frame).__name__}, a DataFrame is needed")
+    frame = variable("--over", text, namespace)
+    if not isinstance(frame, pd.DataFrame):
+        kind = type(frame).__name__
+        raise UsageError(f"--over {text}: that is a {kind}, a DataFrame is needed")
     return frame

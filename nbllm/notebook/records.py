@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, fields
 from typing import Any
 
-from ..outputs import CompletionOutput, Logprob, RequestMetrics, RequestOutput
+from ..outputs import (
+    ChoiceOutput,
+    CompletionOutput,
+    Logprob,
+    RequestMetrics,
+    RequestOutput,
+    ScoreOutput,
+)
 
+Output = RequestOutput | ScoreOutput | ChoiceOutput
+
+_LABELS: dict[str, type[ScoreOutput] | type[ChoiceOutput]] = {
+    "score": ScoreOutput,
+    "choose": ChoiceOutput,
+}
 _TIMES = ("arrival_time", "first_token_time", "finished_time", "tokens_per_second")
 
 
-def to_record(output: RequestOutput) -> dict[str, Any]:
+def to_record(output: Output) -> dict[str, Any]:
     """JSON-able; `from_record` gives an equal output."""
+    if not isinstance(output, RequestOutput):
+        return asdict(output)
     record: dict[str, Any] = {
         "id": output.request_id,
         "prompt": output.prompt,
@@ -25,8 +41,10 @@ def to_record(output: RequestOutput) -> dict[str, Any]:
     return record
 
 
-def from_record(record: dict[str, Any]) -> RequestOutput:
-    """What `to_record` was given."""
+def from_record(record: dict[str, Any], kind: str = "completions") -> Output:
+    """What `to_record` was given. kind: of the run; other keys of the record are left alone."""
+    if (made := _LABELS.get(kind)) is not None:
+        return made(**{f.name: record[f.name] for f in fields(made)})
     scores = record.get("prompt_logprobs")
     return RequestOutput(
         request_id=record["id"],

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GenerationInterrupted, NbllmError
-from ..outputs import CompletionOutput, RequestMetrics, RequestOutput
+from ..errors import GenerationInterrupted, how_far
+from ..outputs import CompletionOutput, ModelInfo, RequestMetrics, RequestOutput
 from ..results.generation import cut_short
 from ..results.provenance import Provenance
 from ..sampling_params import RequestOutputKind
-from .live import Latest, Watch, ended
+from .live import PERIOD, Latest, Watch, ended
+from .resume import key
 
 if TYPE_CHECKING:
     from ..llm import LLM
@@ -34,6 +36,7 @@ def run(
     llm: LLM,
     work: Work,
     *,
+    info: ModelInfo,
     stop: Stop,
     keep: Callable[..., Any],
     stream: bool | None = None,
@@ -41,27 +44,63 @@ def run(
 ) -> Any:
     """Send `work`, show what it becomes, and return what `keep` makes of it.
 
-    finished: what is done already, and where to put what gets done. keep: called once, with whether
-    the cell is about to fail, and with outputs, work, provenance and seconds. After an interrupt the
-    outputs are partial, a second interrupt is dropped until they are kept, and
+    info: of the model now. finished: what is done already, and where to put what gets done. keep:
+    called once, with whether the cell is about to fail, and with outputs, work, provenance and seconds.
+    After an interrupt the outputs are partial, a second interrupt is dropped until they are kept, and
     `GenerationInterrupted` is raised; after a `stop` the same, but nothing is raised.
     """
     work.check()
     work.seed(finished.seed if finished else None)
     provenance = Provenance.of(
-        llm.info(), work.params, kind=work.kind, seed_step=work.seed_step,
+        info, work.params, kind=work.kind, seed_step=work.seed_step,
         settings=work.settings, chat=work.chat,
     )  # fmt: skip
     watch, latest = Watch(screen, work, stream=stream), Latest(len(work))
     if finished is not None:
-        for place, output in finished.find(work).items():
-            latest.put(place, output)
-        if latest.done and latest.done < len(work):
-            screen.say(
-                f"going on: {latest.done:,} of {len(work):,} prompts were done; --fresh begins again"
-            )
-        finished.begin(work.params.seed)
+        _go_on(screen, work, latest, finished)
     watch.begin(latest)
+    with stop.run() as interrupts, watch.live:
+        ended_early = interrupts.ended(
+            lambda: _follow(llm, work, latest, watch, finished, interrupts.drop)
+        )
+        outputs = [
+            cut_short(output) if output else _blank(work.prompt(place), work.params_of(place).n)
+            for place, output in enumerate(latest.outputs)
+        ]
+        if ended_early and finished is not None:
+            _complete(finished, work, latest)
+        seconds = watch.live.seconds
+        # before anything is shown that stays
+        watch.live.clear()
+        fails = ended_early and not interrupts.stopped
+        result = keep(fails, outputs=outputs, work=work, provenance=provenance, seconds=seconds)
+    message = _message(latest, resumable=finished is not None)
+    if fails:
+        raise GenerationInterrupted(outputs, f"interrupted: {message}")
+    if ended_early:
+        screen.say(f"stopped: {message}")
+    return result
+
+
+def _go_on(screen: Screen, work: Work, latest: Latest, finished: Finished) -> None:
+    """Begin where an interrupted run of the same work ended."""
+    for place, output in finished.find(len(work), partial(key, work)).items():
+        latest.put(place, output)
+    screen.say_going_on(latest.done, len(work))
+    finished.begin(work.params.seed)
+
+
+def _complete(finished: Finished, work: Work, latest: Latest) -> None:
+    """An interrupt may have come between an output and its line."""
+    for place, output in enumerate(latest.outputs):
+        if place not in finished.rows and output is not None and ended(output):
+            finished.add(place, key(work, place), output)
+
+
+def _follow(
+    llm: LLM, work: Work, latest: Latest, watch: Watch, finished: Finished | None, drop: Any
+) -> bool:
+    """Do what is not done yet; whether it was interrupted."""
     places = [place for place, output in enumerate(latest.outputs) if output is None]
 
     def put(place: int, output: RequestOutput) -> None:
@@ -69,31 +108,10 @@ def run(
         if not ended(latest.outputs[place]):
             latest.put(place, output)
             if finished is not None and ended(output):
-                finished.add(work, place, output)
+                finished.add(place, key(work, place), output)
 
-    with stop.run() as interrupts, watch.live:
-        source = _stream(llm, work, places, live=watch.live.on, texts=watch.texts)
-        try:
-            interrupted = follow(source, places, put, lambda: watch.show(latest), interrupts.drop)
-        except KeyboardInterrupt:
-            # a second one, before they were dropped: what was last seen of the rest has to do
-            interrupted = True
-        interrupts.drop()
-        outputs = [
-            cut_short(output) if output else _blank(work.prompt(place), work.params_of(place).n)
-            for place, output in enumerate(latest.outputs)
-        ]
-        seconds = watch.live.seconds
-        # before anything is shown that stays
-        watch.live.clear()
-        fails = interrupted and not interrupts.stopped
-        result = keep(fails, outputs=outputs, work=work, provenance=provenance, seconds=seconds)
-    message = _message(latest, resumable=finished is not None)
-    if fails:
-        raise GenerationInterrupted(outputs, f"interrupted: {message}")
-    if interrupted:
-        screen.say(f"stopped: {message}")
-    return result
+    source = _stream(llm, work, places, live=watch.live.on, texts=watch.texts)
+    return follow(source, places, put, lambda: watch.show(latest), drop)
 
 
 def _stream(llm: LLM, work: Work, places: Sequence[int], *, live: bool, texts: bool) -> Stream:
@@ -104,16 +122,17 @@ def _stream(llm: LLM, work: Work, places: Sequence[int], *, live: bool, texts: b
     ]
     if not requests:
         return _nothing()
-    ahead: dict[str, Any] = {}
+    # nobody sees more than is drawn
+    how: dict[str, Any] = {"interval": PERIOD}
     if len(places) > FEW and not (live and texts):
-        ahead["concurrency_limit"] = AHEAD
-    return llm.stream(requests, each, **work.chat, **ahead)
+        how = {"concurrency_limit": AHEAD}
+    return llm.stream(requests, each, **work.chat, **how)
 
 
 def _message(latest: Latest, *, resumable: bool) -> str:
     done, total = latest.done, len(latest.outputs)
-    rest = "; run the cell again to do the rest" if resumable and total > 1 else ""
-    return f"{done:,} of {total:,} prompts finished, the rest is partial{rest}"
+    rest = "; run the cell again to do the rest" if resumable and done < total else ""
+    return how_far(done, total) + rest
 
 
 def follow(
@@ -190,18 +209,3 @@ def _blank(prompt: str, n: int) -> RequestOutput:
 def _nothing() -> Stream:
     """The stream of a frame without rows."""
     yield from ()
-
-
-def without_frames(call: Callable[..., Any], *args: Any) -> Any:
-    """`call(*args)`, with expected errors cut off from the frames that they came through.
-
-    The kernel keeps the last traceback, and its frames would keep their tensors on the GPU.
-    """
-    try:
-        return call(*args)
-    except (NbllmError, GenerationInterrupted) as error:
-        failure: BaseException = error.with_traceback(None)
-    except KeyboardInterrupt:
-        failure = GenerationInterrupted([], "interrupted before anything was generated")
-    failure.__context__ = failure.__cause__ = None
-    raise failure

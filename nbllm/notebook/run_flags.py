@@ -20,20 +20,15 @@ PANEL_FLAGS = (
 APPEND = argument(
     "--append", action="store_true", help="add the rows to the DataFrame that NAME already is"
 )
+TIMINGS = argument(
+    "--timings", action="store_true",
+    help="columns time_to_first_token, latency (both in seconds) and tokens_per_second",
+)  # fmt: skip
 STREAM_FLAGS = (
     argument("--stream", action="store_true", default=None, help="show texts while they are made, however many"),
     argument("--no-stream", dest="stream", action="store_false", default=None, help="show progress instead"),
 )  # fmt: skip
-LONG_FLAGS = (
-    argument(
-        "--grid", metavar="NAME=V,V …",
-        help="every combination of these settings: temperature=0,0.7 top_p=0.9,1 seed=1..4",
-    ),
-    APPEND,
-    argument(
-        "--trim", action="store_true",
-        help="shorten what does not fit: the head of a prompt, the oldest turns of a conversation",
-    ),
+RESUME_FLAGS = (
     argument(
         "--checkpoint", metavar="FILE",
         help="keep every finished prompt in this file; a run that finds it does the rest",
@@ -41,4 +36,17 @@ LONG_FLAGS = (
     argument(
         "--fresh", action="store_true", help="begin again, instead of doing the rest of an interrupted run"
     ),
+)  # fmt: skip
+LONG_FLAGS = (
+    argument(
+        "--grid", metavar="NAME=V,V …",
+        help="every combination of these settings: temperature=0,0.7 top_p=0.9,1 seed=1..4",
+    ),
+    APPEND,
+    TIMINGS,
+    argument(
+        "--trim", action="store_true",
+        help="shorten what does not fit: the head of a prompt, the oldest turns of a conversation",
+    ),
+    *RESUME_FLAGS,
 )  # fmt: skip

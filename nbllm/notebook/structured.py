@@ -10,10 +10,10 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import argument
 
-from ..errors import did_you_mean
 from ..sampling_params import StructuredOutputsParams
 from .flags import switch
 from .templates import Template
+from .variables import variable
 
 STRUCTURED_FLAGS = (
     argument(
@@ -24,10 +24,10 @@ STRUCTURED_FLAGS = (
     argument("--regex", metavar="REGEX", help="the whole output matches"),
     argument("--grammar", metavar="GRAMMAR", help="in Lark or EBNF: a variable, or the grammar"),
     argument("--whitespace-pattern", metavar="REGEX", help="whitespace between JSON's tokens"),
-    argument(
-        "--logits-processors", metavar="NAME",
-        help="a variable: f(token_ids, logits) -> logits, or a list of these",
-    ),
+)  # fmt: skip
+PROCESSORS = argument(
+    "--logits-processors", metavar="NAME",
+    help="a variable: f(token_ids, logits) -> logits, or a list of these",
 )  # fmt: skip
 CHOICE_FLAGS = (
     argument(
@@ -40,12 +40,12 @@ _FIELDS = ("json", "regex", "grammar", "json_object", "whitespace_pattern")
 
 
 def structured(args: Namespace, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `SamplingParams` that the flags give, if any."""
+    """The fields of `SamplingParams`, or of `BeamSearchParams`, that the flags give, if any."""
     found = {name: value for name in _FIELDS if (value := getattr(args, name)) is not None}
     if "json" in found:
         found["json"] = _schema(found["json"], namespace)
     if (name := found.get("grammar", "")).isidentifier():
-        found["grammar"] = _variable("--grammar", name, namespace)
+        found["grammar"] = variable("--grammar", name, namespace)
     if choice := choices(args, namespace):
         # a variable's texts are literal, a flag's are not
         literal = args.raw or args.choices
@@ -53,10 +53,8 @@ def structured(args: Namespace, namespace: Mapping[str, Any]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     if found:
         given["structured_outputs"] = StructuredOutputsParams(**found)
-    if args.logits_processors:
-        given["logits_processors"] = _variable(
-            "--logits-processors", args.logits_processors, namespace
-        )
+    if name := getattr(args, "logits_processors", None):
+        given["logits_processors"] = variable("--logits-processors", name, namespace)
     return given
 
 
@@ -67,7 +65,7 @@ def choices(args: Namespace, namespace: Mapping[str, Any]) -> list[str]:
     if args.choice:
         raise UsageError("--choice gives choices one by one, --choices a list of them: use one")
     # a Series or an Index, too
-    value = _variable("--choices", args.choices, namespace)
+    value = variable("--choices", args.choices, namespace)
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         kind = type(value).__name__
         raise UsageError(f"--choices {args.choices}: that is a {kind}, a list of texts is needed")
@@ -75,18 +73,11 @@ def choices(args: Namespace, namespace: Mapping[str, Any]) -> list[str]:
 
 
 def _schema(text: str, namespace: Mapping[str, Any]) -> Any:
-    if text.isidentifier():
-        return _variable("--json", text, namespace)
+    if not text.lstrip().startswith("{"):
+        return variable("--json", text, namespace)
     try:
         return json.loads(text)
     except ValueError as error:
         raise UsageError(
             f"--json takes a variable's name or a JSON schema in quotes: {error}, got {text!r}"
         ) from None
-
-
-def _variable(flag: str, name: str, namespace: Mapping[str, Any]) -> Any:
-    if name not in namespace:
-        near = did_you_mean(name, list(namespace))
-        raise UsageError(f"{flag} {name}: there is no such variable{near}")
-    return namespace[name]

@@ -1,8 +1,8 @@
-"""`--trim`: what does not fit is shortened, and said to be."""
+"""What does not fit the context: with `--trim` it is shortened, and said to be; else it is an error."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PromptError
@@ -20,11 +20,21 @@ def room(llm: LLM, max_tokens: int | None) -> int:
 
 
 def tails(
-    llm: LLM, texts: list[str], max_tokens: int | None, say: Callable[[str], None]
+    llm: LLM,
+    texts: Sequence[str],
+    max_tokens: int | None,
+    *,
+    trim: bool,
+    say: Callable[[str], None],
 ) -> dict[int, int]:
-    """Of each text that leaves no room for an answer: how many tokens of its end to send."""
+    """Of each text that leaves no room for an answer: how many tokens of its end to send.
+
+    Raises `PromptError` for it without `trim`: before anything runs, and so not in the middle of a frame.
+    """
     most = llm.max_model_len - 1
     long = {i: n for i, text in enumerate(texts) if (n := _length(llm, text, most)) > most}
+    if long and not trim:
+        raise _too_long(llm, *next(iter(long.items())), len(texts), "--trim sends its end")
     keep = room(llm, max_tokens)
     if long:
         lost = sum(n - keep for n in long.values())
@@ -38,19 +48,53 @@ def _length(llm: LLM, text: str, most: int) -> int:
     return len(llm.tokenizer.encode(text)) if len(text.encode("utf-8", "replace")) >= most else 0
 
 
-def oldest_dropped(
+def _too_long(llm: LLM, place: int, count: int, total: int, way_out: str) -> PromptError:
+    where = f"row {place:,}: " if total > 1 else ""
+    return PromptError(
+        f"{where}a prompt of {count:,} tokens leaves no room for an answer in "
+        f"max_model_len={llm.max_model_len}; {way_out}, or shorten it"
+    )
+
+
+def conversations(
+    llm: LLM,
+    requests: Sequence[Messages],
+    max_tokens: int | None,
+    render: Callable[[Messages], list[Any]],
+    *,
+    trim: bool,
+    say: Callable[[str], None],
+) -> list[Messages]:
+    """The conversations, without the oldest turns of those that do not fit.
+
+    render: as `LLM.preprocess_chat`. Raises `PromptError` for one that does not fit without `trim`, or
+    whose last message alone does not.
+    """
+    fitting = []
+    for place, messages in enumerate(requests):
+        size = _size(render(messages)) if _may_be_long(llm, messages) else 0
+        if size >= llm.max_model_len and not trim:
+            way_out = "--trim leaves the oldest turns out"
+            raise _too_long(llm, place, size, len(requests), way_out)
+        long = size >= llm.max_model_len
+        fitting.append(_shortened(llm, messages, max_tokens, render, say) if long else messages)
+    return fitting
+
+
+def _may_be_long(llm: LLM, messages: Messages) -> bool:
+    """A token is a byte at least; a template writes some more of them around each message."""
+    said = sum(len(m["content"].encode("utf-8", "replace")) for m in messages)
+    return said + 256 * (1 + len(messages)) >= llm.max_model_len
+
+
+def _shortened(
     llm: LLM,
     messages: Messages,
     max_tokens: int | None,
     render: Callable[[Messages], list[Any]],
     say: Callable[[str], None],
 ) -> Messages:
-    """`messages` without their oldest turns, as many as it takes; system messages and the last stay.
-
-    render: as `LLM.preprocess_chat`. Raises `PromptError` if the last message alone does not fit.
-    """
-    if _size(render(messages)) < llm.max_model_len:
-        return messages
+    """System messages and the last message stay."""
     system = [m for m in messages if m["role"] == "system"]
     rest, keep = [m for m in messages if m["role"] != "system"], room(llm, max_tokens)
     dropped = 0

@@ -9,9 +9,10 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from ..errors import did_you_mean
+from .. import resident
 from ..outputs import RequestOutput
 from ..results.conversation import Conversation, Reply
+from .variables import variable
 
 ALONE = ("retry", "continue_")
 """Flags that take no message."""
@@ -84,19 +85,25 @@ def _start(known: Conversation, args: Namespace, namespace: Mapping[str, Any]) -
     if args.system:
         before = before.with_system(args.system)
     if args.template:
-        from ..entrypoints.chat_utils import load_chat_template
-
-        before = replace(before, template=load_chat_template(args.template))
+        before = replace(before, template=_template(args.template, args.model))
     return before
 
 
+def _template(text: str, model: str | None) -> str | None:
+    """The text of a template: of a file, of one that the model brings, or itself."""
+    from ..chat import load_chat_template, load_if_path
+
+    if resident.loaded():
+        return load_if_path(text, resident.current(model).tokenizer)
+    return load_chat_template(text)
+
+
 def _from(name: str, namespace: Mapping[str, Any]) -> Conversation:
-    if name not in namespace:
-        near = did_you_mean(name, list(namespace))
-        raise UsageError(f"--from {name}: there is no such variable{near}")
-    value = namespace[name]
+    value = variable("--from", name, namespace)
     if isinstance(value, Reply):
         return value.conversation
+    if isinstance(value, str):
+        return Conversation.from_json(value)
     return value if isinstance(value, Conversation) else Conversation.of(value)
 
 

@@ -80,10 +80,19 @@ def config(args: Namespace) -> None:
                 setattr(magics, name, traits[name].from_string(value))
             except Exception:
                 # traits raise what int(), float() and they themselves raise
-                raise UsageError(f"{name}: {value!r} is not a value for it") from None
+                raise UsageError(
+                    f"{name}: {value!r} is not a value for it{_bounds(traits[name])}"
+                ) from None
     names = [text.partition("=")[0] for text in args.settings] or list(traits)
     for name in names:
         print(f"{name:<12} {getattr(magics, name)!s:<8} {traits[name].help}")
+
+
+def _bounds(trait: Any) -> str:
+    """What a number may be, where that is known."""
+    low, high = getattr(trait, "min", None), getattr(trait, "max", None)
+    above = f", {low} at least" if low is not None else ""
+    return above + (f", {high} at most" if high is not None else "")
 
 
 def reset(args: Namespace) -> None:

@@ -40,7 +40,9 @@ class Replay:
         return not self.differences
 
     def __str__(self) -> str:
-        size = f"{self.num_rows:,} row{'s' * (self.num_rows != 1)}, {self.num_tokens:,} tokens"
+        size = f"{self.num_rows:,} row{'s' * (self.num_rows != 1)}"
+        # scores and choices generate nothing
+        size += f", {self.num_tokens:,} tokens" if self.num_tokens else ""
         if self.identical:
             off = self.logprob_difference
             return f"identical: {size}" + (f"; log-probabilities within {off:.1g}" if off else "")

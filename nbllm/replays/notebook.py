@@ -97,7 +97,9 @@ def _compare(meta: Data, data: Data) -> Parts:
         raise ParamError("a comparison of several models cannot be replayed")
     requests, params, expected = [], [], []
     for row in data["rows"]:
-        for said, cell in zip(settings.values(), row["cells"], strict=False):
+        # a notebook's dictionaries are saved in the order of their keys
+        for name, cell in zip(data["columns"], row["cells"], strict=False):
+            said = settings[name]
             requests.append(row["prompt"])
             params.append(params_from(said, "beam" if "beam_width" in said else "completions"))
             expected.append([_made(c) for c in cell])

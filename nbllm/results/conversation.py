@@ -26,7 +26,7 @@ class Message:
     completion: CompletionOutput | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Conversation:
     """Messages so far, oldest first. template: of its prompts, where it is not the model's own."""
 
@@ -45,9 +45,16 @@ class Conversation:
 
     @classmethod
     def from_json(cls, text: str) -> Conversation:
-        """Of what `to_json` wrote."""
-        record = json.loads(text)
-        return replace(cls.of(record["messages"]), template=record.get("chat_template"))
+        """Of what `to_json` wrote. Raises `ParamError` for other text."""
+        try:
+            record = json.loads(text)
+            messages, template = record["messages"], record.get("chat_template")
+        except (ValueError, KeyError, TypeError):
+            raise ParamError(
+                "a conversation as text is what its to_json() wrote: JSON with 'messages', "
+                f"got {text[:40]!r}"
+            ) from None
+        return replace(cls.of(messages), template=template)
 
     def to_json(self) -> str:
         """As text: {"messages": [{"role", "content"}, …]}, and the template if it has its own."""
@@ -128,6 +135,9 @@ class Conversation:
         if any(reasoning):
             columns = {"role": columns["role"], "reasoning": reasoning, **columns}
         return pd.DataFrame(columns)
+
+    def __repr__(self) -> str:
+        return f"<Conversation: {len(self.turns)} messages>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return views.bundle(views.conversation(self.turns))

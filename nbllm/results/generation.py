@@ -22,7 +22,8 @@ class Generation:
     """What `%%generate` made; also `%%chat --over`, where every row is a conversation of its own.
 
     outputs: one `RequestOutput` per prompt and setting. work: what was sent. over: the frame of
-    `--over`. before: the frame that `--append` adds to. seconds: how long it took.
+    `--over`. before: the frame that `--append` adds to. timings: whether the frame has them. seconds:
+    how long it took.
     """
 
     outputs: list[RequestOutput]
@@ -31,6 +32,7 @@ class Generation:
     seconds: float
     over: pd.DataFrame | None = None
     before: pd.DataFrame | None = None
+    timings: bool = False
 
     @cached_property
     def df(self) -> pd.DataFrame:
@@ -40,9 +42,8 @@ class Generation:
         """
         from ..frames import to_frame
 
-        frame = self._with_over(
-            self._with_settings(to_frame(self.outputs), self._counts), self._counts
-        )
+        plain = to_frame(self.outputs, timings=self.timings)
+        frame = self._with_over(self._with_settings(plain, self._counts), self._counts)
         tails = {"tails": self._tails} if self.work.tails else {}
         frame.attrs["nbllm"] = {**self.provenance.attrs(), "num_rows": len(frame), **tails}
         return frame if self.before is None else appended(self.before, frame)
@@ -92,9 +93,10 @@ class Generation:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
         names = [words(setting) for setting in self.work.settings]
+        # a single question is in the cell; of several each stands above its answer
         data = views.completions(
             self.outputs,
-            kind=self.provenance.kind,
+            kind=self.provenance.kind if len(self.outputs) == 1 else "completions",
             prompts=self.prompts,
             settings=names * len(self.work.prompts) if len(names) > 1 else None,
         )

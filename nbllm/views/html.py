@@ -8,8 +8,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from .style import STYLE, TOKENS
-from .tokens import tokens
+from .style import ENTROPY, STYLE, TOKENS
+from .tokens import ENTROPY_TOGGLE, knows_entropy, tokens
 from .visible import shortened, visible
 
 MAX_TEXT = 800
@@ -23,8 +23,11 @@ def html(data: dict[str, Any]) -> str:
     body = _one(outputs[0], data["kind"]) if one else _table(outputs)
     if data.get("omitted"):
         body += f'<div class="nbllm-note">… and {data["omitted"]} more in the frame</div>'
-    shaded = any("tokens" in c for output in outputs for c in output["completions"])
-    return f'<div class="nbllm"><style>{STYLE}{TOKENS if shaded else ""}</style>{body}</div>'
+    shaded = [c["tokens"] for o in outputs for c in o["completions"] if "tokens" in c]
+    style = STYLE + (TOKENS if shaded else "")
+    if any(map(knows_entropy, shaded)):
+        style, body = style + ENTROPY, body + ENTROPY_TOGGLE
+    return f'<div class="nbllm"><style>{style}</style>{body}</div>'
 
 
 def _one(output: dict[str, Any], kind: str) -> str:

@@ -12,7 +12,13 @@ def plain(data: dict[str, Any]) -> str:
     outputs = data["outputs"]
     if len(outputs) == 1 and len(outputs[0]["completions"]) == 1:
         return visible(outputs[0]["completions"][0]["text"])
-    parts = [_output(output, with_prompt=len(outputs) > 1) for output in outputs]
+    several = len(outputs) > 1
+    # of a grid over one prompt, the prompt is said once
+    again = [
+        i and "setting" in o and outputs[i - 1]["prompt"] == o["prompt"]
+        for i, o in enumerate(outputs)
+    ]
+    parts = [_output(o, with_prompt=several and not a) for o, a in zip(outputs, again, strict=True)]
     if data.get("omitted"):
         parts.append(f"… and {data['omitted']} more")
     return "\n".join(parts)

@@ -44,6 +44,7 @@ _INFO = [
     "max_model_len",
     "memory",
     "weight_bytes",
+    "host_bytes",
     "device_memory",
     "num_pages",
     "num_running",
@@ -107,21 +108,30 @@ def plain(data: Data) -> str:
     return "\n".join(parts)
 
 
+def host_memory() -> str:
+    """A line about the memory of the machine."""
+    from psutil import Process, virtual_memory
+
+    host = virtual_memory()
+    free = _free({"free": host.available, "total": host.total})
+    return f"host memory: {_bytes(Process().memory_info().rss)} in this process, {free}"
+
+
 def headline(model: Data) -> str:
     """What it is, in a line."""
     size = f"{model['num_parameters'] / 1e6:,.1f}M parameters"
     stored = f", {model['quantization']}" if model["quantization"] else ""
     where = f"{model['dtype']} on {model['device']}"
-    return f"{model['name']}: {model['architecture']}, {size}, {where}{stored}"
+    asleep = "; asleep" if model["asleep"] else ""
+    return f"{model['name']}: {model['architecture']}, {size}, {where}{stored}{asleep}"
 
 
 def _details(model: Data) -> str:
-    owner = " of your model object, no copy" if model["adopted"] else ""
     rows = {
         "context": f"{model['max_model_len']:,} tokens",
-        "weights": _bytes(model["weight_bytes"]) + owner,
-        "KV cache": f"{_cache(model)}, "
-        f"{model['num_used_pages']:,} of {model['num_pages']:,} pages in use",
+        "weights": _weights(model),
+        "KV cache": _cache(model),
+        "pages": f"{model['num_used_pages']:,} of {model['num_pages']:,} in use",
         "requests": f"{model['num_running']:,} running, {model['num_waiting']:,} waiting",
         "prefix cache": _prefix_cache(model),
         "generated": f"{model['generation_tokens']:,} tokens, "
@@ -129,14 +139,30 @@ def _details(model: Data) -> str:
         "implementation": model["implementation"],
         "from": model["path"],
     }
+    if model["device"] != "cpu":
+        rows["device memory"] = f"{_free(model['device_memory'])} on {model['device']}"
     if model["asleep"]:
         rows["asleep"] = "%nbllm wake, or the next generation, wakes it"
     return "\n".join(f"    {label:<15} {value}" for label, value in rows.items())
 
 
+def _weights(model: Data) -> str:
+    """How much of the device they take now, and where they are, where that is not clear."""
+    if model["adopted"]:
+        own = model["memory"]["weights"] + model["memory"]["tables"]
+        return f"{_bytes(own)} of its own: the weights are those of your model object, no copy"
+    if model["host_bytes"]:
+        return f"{_bytes(0)}, and a copy of {_bytes(model['host_bytes'])} on the host"
+    return _bytes(model["weight_bytes"])
+
+
+def _free(memory: Data) -> str:
+    return f"{_bytes(memory['free'])} of {_bytes(memory['total'])} free" if memory else "unknown"
+
+
 def _cache(model: Data) -> str:
     now, most = model["memory"]["kv_cache"], model["kv_cache_bound"]
-    return _bytes(most) if now == most else f"{_bytes(now)} of at most {_bytes(most)}"
+    return _bytes(most) if now == most else f"{_bytes(now)} now, at most {_bytes(most)}"
 
 
 def _prefix_cache(model: Data) -> str:

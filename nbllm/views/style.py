@@ -1,5 +1,8 @@
 """The views' CSS. Every rule is scoped to our own class; it travels with each output.
 
+A page has one style sheet of every output on it, in any order: a rule of one kind of view names that
+kind, so that the others stay as they are.
+
 No colour is absolute: text inherits its colour and lines are translucent, so that light, dark and
 high-contrast themes need no rules of their own. Text is monospaced: spaces, code and tables in it
 are part of what a model said. The doubled class outweighs JupyterLab's own rules for tables.
@@ -14,10 +17,11 @@ _RULES = {
     ),
     " .nbllm-prompt": "opacity:.62",
     " .nbllm-note": "opacity:.62;font-size:85%;margin-top:.3em;white-space:nowrap",
-    " table": "border-collapse:collapse;table-layout:auto;margin:0;font-size:inherit;width:auto",
+    " table": "color:inherit;border-collapse:collapse;table-layout:auto;margin:0;font-size:inherit;width:auto",
     " tr:nth-child(n)": "background:none",
     " td": "text-align:start;vertical-align:top;padding:.35em 1.2em .35em 0;border:0",
     " th": "text-align:start;padding:.35em 1.2em .35em 0;border:0;font-weight:normal;opacity:.62",
+    " td .nbllm-prompt": "min-width:10em",
     " tbody tr": "border-top:1px solid rgba(128,128,128,.3)",
     " td .nbllm-note": "margin-top:.1em",
     " summary": "cursor:pointer",
@@ -28,6 +32,12 @@ _RULES = {
 
 _SHADES = {
     f" .nbllm-p{level}": f"background:rgba(235,120,20,{0.08 * level:.2f})" for level in range(1, 10)
+}
+
+_CHECKED = ":has(.nbllm-by-entropy :checked) .nbllm-tokens"
+_ENTROPY = {f"{_CHECKED} span": "background:none"} | {
+    f"{_CHECKED} .nbllm-e{level}": f"background:rgba(60,130,245,{0.08 * level:.2f})"
+    for level in range(1, 10)
 }
 
 _LINE = "border-inline-start:1px solid rgba(128,128,128,.5)"
@@ -71,16 +81,17 @@ _BEAM = {
 
 
 _TABLES = {
-    ".nbllm-wide": "max-width:none;overflow-x:auto",
-    " .nbllm-number": "text-align:end;white-space:nowrap;font-variant-numeric:tabular-nums",
+    "": "max-width:none;overflow-x:auto",
+    " .nbllm-figure": "text-align:end;white-space:nowrap;font-variant-numeric:tabular-nums",
     " meter": "width:5em;vertical-align:middle",
     " td pre": "max-width:32em",
     " td pre+.nbllm-note+pre": "margin-top:.6em",
 }
 
 
-def _css(rules: dict[str, str]) -> str:
-    return "\n".join(f"div.nbllm.nbllm{where}{{{what}}}" for where, what in rules.items()) + "\n"
+def _css(rules: dict[str, str], kind: str = "") -> str:
+    scope = f"div.nbllm.nbllm{kind}"
+    return "\n".join(f"{scope}{where}{{{what}}}" for where, what in rules.items()) + "\n"
 
 
 STYLE = _css(_RULES)
@@ -89,8 +100,11 @@ STYLE = _css(_RULES)
 TOKENS = _css(_SHADES | {" .nbllm-tokens span": "border-radius:2px;cursor:default"})
 """Added where tokens are shaded: the less likely the token, the stronger."""
 
-BEAMS = _css(_BEAM)
+ENTROPY = _css(_ENTROPY | {" .nbllm-by-entropy": "display:block;cursor:pointer"})
+"""Added where a box chooses the other shade: the less sure the model, the stronger."""
+
+BEAMS = _css(_BEAM, ".nbllm-beam")
 """Added where sequences of a beam search are shown."""
 
-TABLES = _css(_TABLES)
+TABLES = _css(_TABLES, ".nbllm-wide")
 """Added where scores, choices or settings stand side by side."""

@@ -26,6 +26,8 @@ from .style import STYLE, TABLES
 from .visible import one_line, shortened, visible
 
 MAX_ROWS = 100
+SIDE_BY_SIDE = 4
+"""Settings of one prompt; more stand one below the other."""
 KINDS = ("score", "choose", "compare")
 
 Data = dict[str, Any]
@@ -129,7 +131,8 @@ def html(data: Data) -> str:
     head, rows = _TABLES[data["kind"]](data)
     cells = "".join(f"<th>{escape(visible(name))}</th>" for name in head)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
-    table = f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
+    above = "" if head[0] == "prompt" else pre(_short(data["rows"][0]), "nbllm-prompt")
+    table = f"{above}<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
     if not rows:
         table = '<div class="nbllm-note">no prompts</div>'
     if data.get("omitted"):
@@ -144,10 +147,10 @@ def _score_table(data: Data) -> tuple[list[str], list[str]]:
         _prompt(row)
         + (f"<td>{pre(escape(visible(row['continuation'] or '')))}</td>" if told else "")
         + "".join(
-            f'<td class="nbllm-number">{_number(row[name])}</td>'
+            f'<td class="nbllm-figure">{_number(row[name])}</td>'
             for name in ("cumulative_logprob", "mean_logprob", "perplexity")
         )
-        + f'<td class="nbllm-number">{row["num_tokens"]}</td>'
+        + f'<td class="nbllm-figure">{row["num_tokens"]}</td>'
         for row in data["rows"]
     ]
 
@@ -165,28 +168,36 @@ def _choice_table(data: Data) -> tuple[list[str], list[str]]:
 
 
 def _comparison_table(data: Data) -> tuple[list[str], list[str]]:
-    cells = [
-        _prompt(row)
-        + "".join(
-            f"<td>{''.join(pre(text_of(c)) + _note(c) for c in cell)}</td>" for cell in row["cells"]
-        )
-        for row in data["rows"]
-    ]
-    return ["prompt", *data["columns"]], cells
+    columns, rows = data["columns"], data["rows"]
+    if len(rows) == 1 and len(columns) > SIDE_BY_SIDE:
+        named = zip(columns, rows[0]["cells"], strict=True)
+        return ["setting", "text"], [
+            f"<td>{escape(visible(name))}</td>{_cell(cell)}" for name, cell in named
+        ]
+    return ["prompt", *columns], [_prompt(row) + "".join(map(_cell, row["cells"])) for row in rows]
+
+
+def _cell(completions: list[Data]) -> str:
+    return f"<td>{''.join(pre(text_of(c)) + _note(c) for c in completions)}</td>"
 
 
 _TABLES = {"score": _score_table, "choose": _choice_table, "compare": _comparison_table}
 
 
 def _prompt(row: Data) -> str:
-    said = escape(shortened(visible(row["prompt"])))
-    return f"<td>{pre(said, 'nbllm-prompt')}</td>"
+    return f"<td>{pre(_short(row), 'nbllm-prompt')}</td>"
+
+
+def _short(row: Data) -> str:
+    return escape(shortened(visible(row["prompt"])))
 
 
 def _note(completion: Data) -> str:
     mean = ""
     if completion["num_tokens"] and completion["cumulative_logprob"] is not None:
-        mean = f" · {completion['cumulative_logprob'] / completion['num_tokens']:.2f} per token"
+        mean = (
+            f" · {_number(completion['cumulative_logprob'] / completion['num_tokens'])} per token"
+        )
     return f'<div class="nbllm-note">{note_of(completion)}{mean}</div>'
 
 
@@ -199,4 +210,4 @@ def _share(choice: Data) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "−∞" if value is None else f"{value:.2f}".replace("-", "−")
+    return "−∞" if value is None else f"{value:,.2f}".replace("-", "−")

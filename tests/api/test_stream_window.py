@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from nbllm import SamplingParams
+from nbllm import BeamSearchParams, SamplingParams
 from nbllm.engine.job import Job
 from nbllm.engine.waiting import Owned
 from nbllm.errors import GenerationInterrupted, ParamError, PromptError
@@ -53,6 +53,33 @@ def test_the_oldest_is_reported_meanwhile(llm, monkeypatch):
     )
     assert all(o.finished for o in final)
     assert len(final) == len(PROMPTS)
+
+
+def test_an_interval_between_reports(llm):
+    def run(**more):
+        each = [
+            SamplingParams(max_tokens=20 + i, seed=i, ignore_eos=True, **more) for i in range(4)
+        ]
+        return list(llm.stream(PROMPTS[:4], each, interval=interval))
+
+    def whole(outputs):
+        """Each prompt's text, of what was new at a time."""
+        place = lambda o: o.request_id.rpartition("-")[2]  # noqa: E731
+        return ["".join(o.outputs[0].text for o in outputs if place(o) == i) for i in "0123"]
+
+    interval = 0
+    every = run()
+    assert len(every) > 80
+    interval = 60
+    few = run()
+    # when one has ended all are reported
+    assert len(few) <= 4 + 3 + 2 + 1
+    assert [o.finished for o in few].count(True) == 4
+    ended = [o.outputs[0].text for o in by_place(o for o in every if o.finished)]
+    assert [o.outputs[0].text for o in by_place(o for o in few if o.finished)] == ended
+    assert whole(run(output_kind=RequestOutputKind.DELTA)) == ended
+    with pytest.raises(ParamError, match="interval must be a number of seconds"):
+        llm.stream(PROMPTS, interval=-1)
 
 
 def test_a_wrong_prompt_is_found_in_its_turn(llm):
@@ -123,3 +150,44 @@ def test_a_second_interrupt_as_the_clean_up_begins(llm, options):
     assert caught.value.outputs
     assert llm.engine.num_unfinished == 0
     assert llm.info().num_free_pages == llm.info().num_pages
+
+
+def test_an_interrupt_when_all_is_done_loses_nothing(llm, monkeypatch):
+    output, count = Job.output, 0
+
+    def interrupted(self):
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise KeyboardInterrupt
+        return output(self)
+
+    monkeypatch.setattr(Job, "output", interrupted)
+    with pytest.raises(GenerationInterrupted, match=r"40 of 40 prompts finished$") as caught:
+        llm.generate(PROMPTS, params(), use_tqdm=False)
+    assert {o.outputs[0].finish_reason for o in caught.value.outputs} == {"length", "stop"}
+
+
+def test_a_bar_of_ones_own(llm):
+    from tqdm import tqdm
+
+    bars = []
+
+    def make(**options):
+        bars.append(tqdm(**options, disable=True))
+        bars[-1].update = counts.append
+        return bars[-1]
+
+    counts = []
+    llm.generate(PROMPTS, params(), use_tqdm=make)
+    assert (len(bars), bars[0].total, len(counts)) == (1, 40, 40)
+    llm.beam_search(["a"], BeamSearchParams(beam_width=2, max_tokens=2), use_tqdm=make)
+    llm.score(["abc"], use_tqdm=make)
+    assert [bar.total for bar in bars] == [40, 1, 1]
+
+
+def test_a_wrong_prompt_of_several_is_named(llm):
+    with pytest.raises(PromptError, match=r"^prompt 1: a prompt is empty"):
+        llm.generate(["a", ""], use_tqdm=False)
+    with pytest.raises(PromptError, match=r"^a prompt is empty"):
+        llm.generate("", use_tqdm=False)

@@ -47,8 +47,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--keep", action="store_true", help="append the figures to results.csv")
-    shape = "gpu, fields, start, server, profile, families, growth: the shape of which model"
-    parser.add_argument("--model", default="opt-125m", help=shape)
+    of_which = (
+        "gpu, fields, start, server, notebook, profile, families, growth: the shape of which model"
+    )
+    parser.add_argument("--model", help=of_which)
     parser.add_argument("--only", choices=("beams",), help="gpu: only these cases")
     parser.add_argument("--peers", action="store_true", help="gpu, families: transformers too")
     parser.add_argument("--first", type=int, help="stop after so many figures")
@@ -57,14 +59,17 @@ def main() -> None:
     if torch.cuda.is_available():
         machine = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, Triton {triton()}"
     where = (machine, torch.__version__, nbllm.__version__, commit())
+    shape = args.model or "opt-125m"
     options = {
-        "gpu": [args.model, args.only, args.peers],
-        "fields": [args.model],
-        "start": [args.model],
-        "profile": [args.model],
-        "families": [args.model, args.peers],
-        "growth": [args.model],
-        "server": [args.model],
+        "gpu": [shape, args.only, args.peers],
+        "fields": [shape],
+        "start": [shape],
+        # without a shape the bundled model
+        "notebook": [args.model],
+        "profile": [shape],
+        "families": [shape, args.peers],
+        "growth": [shape],
+        "server": [shape],
     }
     model = options.get(args.name, [])
     rows = []

@@ -39,12 +39,15 @@ class FakeInfo:
         self.num_pages, self.num_free_pages, self.num_running, self.num_waiting = 64, 60, 0, 0
         self.fingerprint, self.revision, self.chat_template_hash = "f00d", None, "cafe"
         self.versions, self.quantization = {"nbllm": "0"}, None
+        self.memory = {"weights": 4_938_268, "tables": 0, "kv_cache": 2**22}
+        self.host_bytes = 0
 
 
 class FakeLLM:
     """Says the words of its prompt again and again, a word a token.
 
-    at_step: called before every step with its number, inside the generator; it may raise.
+    at_step: called before every step with its number, inside the generator; it may raise. ended: what
+    `stream` has finished, by its place.
     """
 
     def __init__(self, model="tiny", **options):
@@ -54,8 +57,13 @@ class FakeLLM:
         self.defaults = SamplingParams(temperature=0.7)
         self.at_step: Callable[[int], None] = lambda step: None
         self.calls: list[tuple[list, list[SamplingParams]]] = []
-        self.running, self.closed = 0, False
-        self.tokenizer = types.SimpleNamespace(encode=lambda text: text.split())
+        self.ended: dict[int, RequestOutput] = {}
+        self.running, self.closed, self.asleep = 0, False, 0
+        self.tokenizer = types.SimpleNamespace(
+            encode=lambda text: text.split(),
+            config={"chat_template": {"default": "{{ 1 }}", "tool_use": "{{ 2 }}"}},
+            folder=None,
+        )
 
     def get_default_sampling_params(self):
         return self.defaults.clone()
@@ -123,7 +131,7 @@ class FakeLLM:
                 raise GenerationInterrupted(done) from None
         return done
 
-    def preprocess_chat(self, messages, chat_template=None, add_generation_prompt=True):
+    def preprocess_chat(self, messages, add_generation_prompt=True, **options):
         """A token a word, one for each message, and one to begin the answer."""
         ids = [1 for m in messages for _ in ("role", *m["content"].split())]
         return [{"prompt": repr(messages), "prompt_token_ids": ids + [1] * add_generation_prompt}]
@@ -152,9 +160,12 @@ class FakeLLM:
             )  # fmt: skip
         return made
 
+    def generate(self, prompts, params, use_tqdm=True):
+        return [output for output in self.stream(prompts, params) if output.finished]
+
     def stream(self, prompts, params, **options):
         self.calls.append((prompts, params))
-        self.stream_options = options
+        self.stream_options = {n: v for n, v in options.items() if n != "interval"}
         texts = [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
         if "" in texts:
             raise PromptError("a prompt is empty")
@@ -168,6 +179,8 @@ class FakeLLM:
                     if step <= lengths[i]:
                         reason = "length" if step == lengths[i] else None
                         latest[i] = output(i, text, p, step, reason)
+                        if reason:
+                            self.ended[i] = latest[i]
                         if reason or p.output_kind is not RequestOutputKind.FINAL_ONLY:
                             yield latest[i]
         except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from beam_outputs import Words, searched
 import nbllm
 from nbllm.frames import BEAM_COLUMNS, TRACE_COLUMNS
 from nbllm.notebook.search_flags import SEARCH
-from nbllm.sampling_params import BeamSearchParams
+from nbllm.sampling_params import BeamSearchParams, StructuredOutputsParams
 from nbllm.views import MIME
 
 
@@ -96,7 +96,8 @@ def test_every_parameter_has_a_flag(run, llm, shell):
     for text, value in (("true", True), ("False", False), ("{{ 'true' }}", True)):
         run(f"%beam --early-stopping {text} hi there")
         assert params(llm).early_stopping is value
-    # the engine has no structured outputs in a search yet
+    run("%beam --regex [a-z]+ hi there")
+    assert params(llm).structured_outputs == StructuredOutputsParams(regex="[a-z]+")
     assert {f.name for f in fields(BeamSearchParams)} - {*SEARCH} == {"structured_outputs"}
     text = shell.find_cell_magic("beam").__doc__
     parser = shell.magics_manager.registry["Nbllm"].beam.parser

@@ -63,6 +63,10 @@ def test_fork_from_and_json(run, llm, shell, two_turns):
     assert json.loads(text)["messages"] == two_turns.messages
     again = Conversation.from_json(text)
     assert again.messages == two_turns.messages
+    shell.user_ns["text"] = text
+    assert said(run("%chat --from text --name saved -m 1 drei"))[4:] == ["drei", " drei"]
+    assert repr(again) == "<Conversation: 4 messages>"
+    assert again._repr_mimebundle_()["text/plain"].startswith("user: one\nassistant:  one\n")
     shell.user_ns["plain"] = [
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": "b"},
@@ -79,6 +83,9 @@ def test_a_template_belongs_to_the_conversation(run, llm, tmp_path):
     assert llm.stream_options == {"chat_template": "{{ messages[-1].content }}"}
     run("%chat --reset -m 1 three")
     assert llm.stream_options == {}
+    # by the name of one that the model brings
+    run("%chat --template tool_use -m 1 four")
+    assert llm.stream_options == {"chat_template": "{{ 2 }}"}
 
 
 @pytest.mark.parametrize(
@@ -92,11 +99,14 @@ def test_a_template_belongs_to_the_conversation(run, llm, tmp_path):
         ("--name empty --undo", "nothing to undo"),
         ("--name empty --continue", "nothing to continue"),
         ("--from nope hello", "--from nope: there is no such variable"),
+        ("--from words hello", "a conversation as text is what its to_json() wrote"),
+        ("--from number hello", "a conversation is a list of messages with"),
         ("--template nope.jinja hello", "nope.jinja"),
         ("--grid seed=1,2 hello", "--grid needs --over"),
     ],
 )  # fmt: skip
-def test_mistakes(fails, run, llm, two_turns, line, message):
+def test_mistakes(fails, run, llm, shell, two_turns, line, message):
+    shell.user_ns.update(words="Hello!", number=7)
     assert message in fails(f"%chat {line}")
     assert len(run("%chat -m 1 three").messages) == 6
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import pandas as pd
 
+from nbllm import views
 from nbllm.chat import Style, parse
 from nbllm.errors import PromptError
 
@@ -102,13 +103,18 @@ def test_a_conversation_per_row(run, shell, llm):
     assert shell.user_ns["labels"].review.tolist() == ["great food", "cold soup"]
     assert [messages[0]["content"] for messages in llm.calls[-1][0]] == ["One word."] * 2
     assert len(run("%chat two").messages) == 4
+    # several questions are shown, the one of a cell is not
+    for cell, shown in (("%%chat --over reviews", True), ("%%chat", False)):
+        data = run(f"{cell} -m 1\nsay this")._repr_mimebundle_()[0]
+        assert (data[views.MIME]["kind"] == "completions") is shown
+        assert ("say this" in data["text/html"]) is shown
 
 
 def test_reasoning_is_shown_and_left_out_of_the_next_turn(run, llm):
     whole, style = llm.stream, Style(reasons=True)
 
-    def stream(prompts, params):
-        for output in whole(prompts, params):
+    def stream(prompts, params, **options):
+        for output in whole(prompts, params, **options):
             answers = [replace(c, reader=partial(parse, c.text, style)) for c in output.outputs]
             yield replace(output, outputs=answers)
 

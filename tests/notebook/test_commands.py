@@ -1,8 +1,13 @@
 """%nbllm: what it shows, sets and forgets."""
 
+import inspect
 import json
+import re
 
 import pytest
+
+# the tests of this folder put a fake into its place
+from nbllm.llm import LLM as REAL_LLM
 
 
 def test_status_says_what_the_engine_does(run, llm, capsys):
@@ -11,11 +16,16 @@ def test_status_says_what_the_engine_does(run, llm, capsys):
     assert "prefix cache    25 % of 200 prompt tokens were there" in said
     assert "generated       1,234 tokens, 100 tokens/s lately" in said
     assert "requests        0 running, 0 waiting" in said
+    assert re.search(
+        r"host memory: [\d.]+ .iB in this process, [\d.]+ .iB of [\d.]+ .iB free", said
+    )
 
 
 def test_sleep_and_wake(run, llm, capsys):
     run("%nbllm sleep --level 2")
     assert llm.asleep == 2
+    run("%nbllm status")
+    assert capsys.readouterr().out.splitlines()[1].endswith("float32 on cpu; asleep")
     run("%nbllm wake fake")
     assert llm.asleep == 0
     assert capsys.readouterr().out.splitlines()[-1] == "fake is awake"
@@ -26,7 +36,7 @@ def test_sleep_without_a_model(run, shell, capsys):
     assert capsys.readouterr().out == "no model is loaded\n"
 
 
-def test_config(run, llm, fails, capsys):
+def test_config(run, llm, fails, shell, capsys):
     run("%nbllm config")
     assert "top_k        None" in capsys.readouterr().out
     run("%nbllm config max_tokens=9 temperature=0.5")
@@ -39,6 +49,11 @@ def test_config(run, llm, fails, capsys):
     run("%nbllm config max_tokens=None")
     assert "did you mean 'max_tokens'" in fails("%nbllm config max_token=9")
     assert "max_tokens: 'many' is not a value for it" in fails("%nbllm config max_tokens=many")
+    line = "temperature: '5' is not a value for it, 0 at least, 2 at most"
+    assert line in fails("%nbllm config temperature=5")
+    shell.run_cell("%config Nbllm.temperature = 5")
+    assert shell.magics_manager.registry["Nbllm"].temperature == 0.5
+    capsys.readouterr()
 
 
 def test_reset(run, llm, shell, capsys):
@@ -77,3 +92,35 @@ def test_help_of_every_magic_is_complete(shell, magic):
     text = shell.find_cell_magic(magic).__doc__
     assert all(name in text for a in method.parser._actions for name in a.option_strings)
     assert all(a.help for a in method.parser._actions)
+
+
+def test_every_option_that_a_line_can_say_is_a_flag_of_load(run, shell, capsys):
+    from nbllm import resident
+    from nbllm.notebook.commands import PARSERS
+
+    run("%nbllm load --help")
+    said = capsys.readouterr().out
+    actions = PARSERS["load"]._actions
+    assert all(
+        f"{flag} " in said or f"{flag}\n" in said for a in actions for flag in a.option_strings
+    )
+    assert all(action.help for action in actions)
+    assert resident.loaded() == {}
+    known = {*inspect.signature(REAL_LLM).parameters}
+    flags = {action.dest for action in actions}
+    assert known - flags == {"override_generation_config", "hf_overrides", "task", "others"}
+    assert flags - known == {"name"}
+    run(
+        "%nbllm load tiny --gpu-memory-utilization 0.5 --deterministic --no-prefix-caching "
+        "--revision main --max-num-seqs {{ 2 + 2 }}"
+    )
+    assert resident.current().options == {
+        "revision": "main", "max_num_seqs": 4, "gpu_memory_utilization": 0.5,
+        "deterministic": True, "enable_prefix_caching": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["%nbllm --help", "%nbllm -h", "%nbllm help"])
+def test_help_is_where_people_look_for_it(run, shell, capsys, line):
+    run(line)
+    assert "%nbllm load MODEL" in capsys.readouterr().out

@@ -28,7 +28,7 @@ def complete(shell, llm):
         ("%%generate out --max", ["--max-tokens"]),
         ("x = %chat --sys", ["--system"]),
         ("x = 1\n%nbllm lo", ["load"]),
-        ("%nbllm load tiny --d", ["--device", "--dtype"]),
+        ("%nbllm load tiny --d", ["--deterministic", "--device", "--dtype"]),
         ("%generate --model fa", ["fake"]),
         ("%nbllm unload ", ["fake"]),
         ("%%generate --over pla", ["places"]),
@@ -37,7 +37,12 @@ def complete(shell, llm):
         ("%chat --name tu", ["tutor"]),
         ("%chat --from ta", ["talk"]),
         ("%%generate --grid pres", ["presence_penalty="]),
+        ("%%generate --grid top_k=1,2 pres", ["presence_penalty="]),
         ("%%beam --early-stopping n", ["never"]),
+        ("%%generate --over places\nSay {{ cou", ["country"]),
+        ("%%choose a --over=places -c x\n{{ x }} {{cou", ["country"]),
+        ("%%generate --over places\nSay {{ x }} cou", []),
+        ("%%generate\nSay {{ cou", []),
         ("%nbllm load tin", ["tiny"]),
         ("%nbllm load tiny --dtype b", ["bfloat16"]),
         ("%nbllm config max", ["max_tokens="]),
@@ -46,12 +51,17 @@ def complete(shell, llm):
         ("%%score --cont", ["--continuation"]),
         ("%%compare --set", ["--setting"]),
         ("%%beam out --wi", ["--width"]),
+        ("%chat --template too", ["tool_use"]),
+        ("%chat --template mi", ["mine.jinja"]),
         ("x = %beam --num", ["--num-beam-groups", "--num-return-sequences"]),
     ],
 )
-def test_completes(shell, complete, text, expected):
+def test_completes(shell, complete, text, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.jinja").touch()
     shell.run_cell("%chat --name tutor -m 1 hi")
-    shell.user_ns.update(places=pd.DataFrame(), planet="x", schema={}, names=["a"])
+    places = pd.DataFrame({"country": ["x"], "a b": [1], 7: [2]})
+    shell.user_ns.update(places=places, planet="x", schema={}, names=["a"])
     shell.user_ns["talk"] = [{"role": "user", "content": "hi"}]
     assert sorted(complete(text)) == expected
 

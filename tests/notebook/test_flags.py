@@ -126,6 +126,8 @@ def test_a_grid_ends_where_the_prompt_begins():
         ("%%generate text --append\nhi", "--append: text is a str, a DataFrame is needed"),
         ("%%generate --logit-bias x\nhi", "argument --logit-bias: invalid biases value: 'x'"),
         ("%%generate --checkpoint /nowhere/x.jsonl\nhi", "there is no folder '/nowhere'"),
+        ("%%generate --checkpoint /\nhi", "--checkpoint /: Is a directory"),
+        ("%%generate --help\nhi", "%generate? explains every flag"),
         ("%%generate --presense-penalty 1\nhi", "did you mean '--presence-penalty'"),
     ],
 )  # fmt: skip
@@ -173,6 +175,38 @@ def test_trim_drops_the_oldest_turns(run, llm, capsys):
     assert "oldest messages were left out" in capsys.readouterr().out
     # the conversation itself is whole
     assert len(run("%chat -m 1 --trim seven").messages) == 17
+
+
+def test_what_does_not_fit_says_which_row_and_the_way_out(fails, llm, shell):
+    llm.max_model_len = 40
+    rows = pd.DataFrame({"x": ["short", "long " * 60]})
+    shell.user_ns["rows"] = rows
+    line = fails("%%generate --over rows\n{{ x }}")
+    assert line == (
+        "PromptError: row 1: a prompt of 60 tokens leaves no room for an answer in max_model_len=40; "
+        "--trim sends its end, or shorten it"
+    )
+    assert "--trim leaves the oldest turns out" in fails("%%chat\n{{ rows.x[1] }}")
+    assert "the last message alone does not fit" in fails("%%chat --trim\n{{ rows.x[1] }}")
+    # before anything has run
+    assert llm.calls == []
+
+
+def test_over_takes_an_expression(run, llm, shell):
+    shell.user_ns["rows"] = pd.DataFrame({"x": ["a", "b", "c"]})
+    run("%%generate -m 1 --over rows.head(2)\n{{ x }}")
+    assert llm.calls[-1][0] == ["a", "b"]
+    run("%%generate -m 1 --over 'rows[[v in \"bc\" for v in rows.x]]'\n{{ x }}")
+    assert llm.calls[-1][0] == ["b", "c"]
+    run("%%generate -m 1 --choices rows.x.tolist()[1:]\nwhich")
+    assert sent(llm).structured_outputs.choice == ["b", "c"]
+
+
+def test_words_behind_two_dashes(run, llm):
+    run("%generate -m 1 -t 0 -- The -x of -- all --seed 3")
+    assert llm.calls[-1][0] == ["The -x of -- all --seed 3"]
+    run("%generate one -m 1 -- -two")
+    assert llm.calls[-1][0] == ["one -two"]
 
 
 def test_stream_and_no_stream(run, llm, shell, monkeypatch):

@@ -123,3 +123,25 @@ def test_attrs_are_small(run, llm, shell):
     frame = run("%%generate -m 1 --over f\n{{ x }}").df
     assert len(json.dumps(frame.attrs["nbllm"])) < 500
     assert frame[frame.num_tokens > 0].attrs["nbllm"]["run"] == frame.attrs["nbllm"]["run"]
+
+
+def test_timings_only_on_request(run, llm, shell):
+    from nbllm.frames import TIMING_COLUMNS
+
+    assert not {*TIMING_COLUMNS} & {*run("%generate -m 2 a b").df.columns}
+    frame = run("%%generate -m 2 -n 2 --grid top_k=1,2 --timings\na b").df
+    assert frame.columns[7:].tolist() == [*TIMING_COLUMNS, "top_k"]
+    assert frame.dtypes[[*TIMING_COLUMNS]].astype(str).tolist() == ["float64"] * 3
+    assert frame.latency.notna().all()
+
+
+def test_timings_of_searches_and_of_labels(tiny):
+    from nbllm.errors import ParamError
+
+    params = nbllm.BeamSearchParams(beam_width=2, max_tokens=3)
+    frame = nbllm.to_frame(tiny.beam_search(["a", "b"], params), timings=True)
+    assert len(frame) == 4
+    assert (frame.latency > 0).all()
+    assert frame.latency[0] == frame.latency[1]
+    with pytest.raises(ParamError, match="there are none of a ScoreOutput"):
+        nbllm.to_frame(tiny.score(["a b"], use_tqdm=False), timings=True)

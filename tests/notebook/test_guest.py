@@ -1,5 +1,6 @@
 """nbllm is a guest in the user's kernel: using it changes nothing but what the user asked for."""
 
+import gc
 import logging
 import os
 import random
@@ -58,10 +59,34 @@ def snapshot(shell) -> dict[str, object]:
     }
 
 
-def use(shell) -> None:
+def snapshot_of_gpu() -> dict[str, object]:
+    return {
+        "device": torch.cuda.current_device(),
+        "stream": torch.cuda.current_stream(),
+        "random state": torch.cuda.get_rng_state().tolist(),
+        "memory": torch.cuda.memory_allocated(),
+        "memory fraction": torch.cuda.get_per_process_memory_fraction(),
+        "allocator": torch.cuda.get_allocator_backend(),
+        "autocast": torch.is_autocast_enabled("cuda"),
+        "tf32": (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32),
+        "half-precision sums": (
+            torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction,
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction,
+        ),
+        "attention": (
+            torch.backends.cuda.flash_sdp_enabled(),
+            torch.backends.cuda.mem_efficient_sdp_enabled(),
+            torch.backends.cuda.math_sdp_enabled(),
+        ),
+        "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic),
+        "sync debug": torch.cuda.get_sync_debug_mode(),
+    }
+
+
+def use(shell, device: str) -> None:
     shell.user_ns["frame"] = pandas.DataFrame({"x": ["a", "b"]})
     for source in (
-        "%nbllm load tiny",
+        f"%nbllm load tiny --device {device}",
         "%%generate out -n 2 -m 3 --over frame --logprobs 2\nhello {{ x }}",
         "%chat -m 3 hello",
         "%generate --over nothing hello",
@@ -76,12 +101,19 @@ def use(shell) -> None:
         "%nbllm config",
         "%nbllm reset",
         "%nbllm status",
+        "%nbllm sleep",
+        "%generate -m 2 awake again",
         "out",
     ):
         shell.run_cell(source)
     assert len(shell.user_ns["out"]) == 4
+    assert resident.current().info().device.startswith(device)
     shell.run_cell("%nbllm unload")
     del shell.user_ns["frame"]
+
+
+def changes(before: dict, after: dict) -> dict:
+    return {what: (before[what], after[what]) for what in before if before[what] != after[what]}
 
 
 def test_using_it_leaves_no_trace(bare_shell, capsys):
@@ -90,11 +122,36 @@ def test_using_it_leaves_no_trace(bare_shell, capsys):
     shell.run_cell("%unload_ext never_loaded\n1")
     before = snapshot(shell)
     shell.run_line_magic("load_ext", "nbllm")
-    use(shell)
+    use(shell, "cpu")
     shell.run_line_magic("unload_ext", "nbllm")
-    after = snapshot(shell)
-    changed = {what: (before[what], after[what]) for what in before if before[what] != after[what]}
-    assert changed == {}
+    assert changes(before, snapshot(shell)) == {}
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(900)
+def test_using_a_gpu_leaves_no_trace(bare_shell, capsys):
+    shell = bare_shell
+    shell.run_cell("%unload_ext never_loaded\n1")
+    shell.run_line_magic("load_ext", "nbllm")
+    # the first use compiles kernels, and the driver keeps their code
+    use(shell, "cuda")
+    shell.run_line_magic("unload_ext", "nbllm")
+    mine = torch.randn(1 << 20, device="cuda")
+    with torch.cuda.stream(torch.cuda.Stream()):
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.synchronize()
+        before, free = {**snapshot(shell), **snapshot_of_gpu()}, torch.cuda.mem_get_info()[0]
+        total = mine.double().sum().item()
+        shell.run_line_magic("load_ext", "nbllm")
+        use(shell, "cuda")
+        shell.run_line_magic("unload_ext", "nbllm")
+        gc.collect()
+        torch.cuda.synchronize()
+        assert changes(before, {**snapshot(shell), **snapshot_of_gpu()}) == {}
+        # every byte is back, without the user's own empty_cache()
+        assert torch.cuda.mem_get_info()[0] >= free - (4 << 20)
+    assert mine.double().sum().item() == total
 
 
 @pytest.fixture(autouse=True)

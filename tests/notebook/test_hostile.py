@@ -24,7 +24,7 @@ TEXTS = {
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("magic", ["generate", "chat"])
 def test_a_prompt_is_what_was_typed(shell, llm, name, magic):
-    text = TEXTS[name]
+    text, llm.max_model_len = TEXTS[name], 200_000
     # what IPython runs for a cell: the text goes through no other transformation
     source = f"%%{magic} -m 1 --raw\n{text}\n"
     result = shell.run_cell(source)
@@ -36,7 +36,7 @@ def test_a_prompt_is_what_was_typed(shell, llm, name, magic):
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_column_is_what_it_was(run, llm, shell, name):
     """A value that a template fills in is no template."""
-    shell.user_ns["f"] = pd.DataFrame({"x": [TEXTS[name]] * 2})
+    shell.user_ns["f"], llm.max_model_len = pd.DataFrame({"x": [TEXTS[name]] * 2}), 200_000
     result = run("%%generate -m 1 --over f\n{{ x }}")
     assert llm.calls[-1][0] == [TEXTS[name]] * 2
     assert result.df.prompt.tolist() == [TEXTS[name]] * 2
@@ -70,6 +70,30 @@ def test_the_model_reads_it_and_its_tokens_give_it_back(tiny, bare_shell, monkey
     assert tiny.tokenizer.decode(output.prompt_token_ids, skip_special_tokens=True) == TEXTS[name]
     page = Page(result.result._repr_mimebundle_()[0]["text/html"])
     assert not {"script", "img"} & set(page.tags)
+
+
+def test_a_long_prompt_reaches_the_model(bare_shell, monkeypatch):
+    """Its tokens are those of the text; reading them all would take a model of this size a minute."""
+    text = TEXTS["long"] + "🏳️‍🌈 שלום"
+    with LLM("tiny", device="cpu", hf_overrides={"max_position_embeddings": 100_000}) as llm:
+        monkeypatch.setattr(resident, "_llms", {"tiny": llm})
+        monkeypatch.setattr(resident, "_current", "tiny")
+
+        def step(**_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(llm.engine, "step", step)
+        bare_shell.run_line_magic("load_ext", "nbllm")
+        for magic in ("generate", "chat"):
+            assert not bare_shell.run_cell(f"%%{magic} --raw\n{text}\n").success
+            [output] = resident.last().outputs
+            assert len(output.prompt_token_ids) > 40_000
+            read = llm.tokenizer.decode(output.prompt_token_ids, skip_special_tokens=True)
+            assert read == text
+            data = resident.last()._repr_mimebundle_()[0]
+            assert len(data["text/html"]) < 5_000
+        bare_shell.run_line_magic("unload_ext", "nbllm")
+        assert llm.engine.num_unfinished == 0
 
 
 def test_emoji_that_tokens_split_are_whole_in_text_and_tokens(tiny, bare_shell, monkeypatch):

@@ -20,7 +20,7 @@ IDLE = "(e.engine.num_unfinished, e.info().num_free_pages == e.info().num_pages)
 
 SETUP = """\
 %load_ext nbllm
-%nbllm load tiny
+%nbllm load tiny --device DEVICE
 import os, signal, threading
 import nbllm, pandas, psutil
 e = nbllm.current()
@@ -39,22 +39,38 @@ def later(s):
 """
 
 
+HELD = {
+    "cpu": "psutil.Process().memory_info().rss / 2**20",
+    # of the whole card: whatever of it is ours
+    "cuda": "(lambda free, total: total - free)(*__import__('torch').cuda.mem_get_info()) / 2**20",
+}
+"""MiB."""
+
+
+@pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def where(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def kernel(environment):
-    with running(environment, SETUP) as kernel:
+def kernel(environment, where):
+    with running(environment, SETUP.replace("DEVICE", where)) as kernel:
         yield kernel
 
 
 @pytest.mark.timeout(1800)
-def test_fifty_interrupts(kernel):
+def test_fifty_interrupts(kernel, where):
     moments, hit = random.Random(7), dict.fromkeys(CELLS, 0)
     for cell in CELLS.values():  # everything was used once, and is warm
         kernel.run(cell.replace("200", "3").replace("-m 100", "-m 1").replace("NAME", "warm"))
-    before = float(kernel.value("psutil.Process().memory_info().rss / 2**20"))
+    before = float(kernel.value(HELD[where]))
     for i in range(ROUNDS):
         name, cell = list(CELLS.items())[i % len(CELLS)]
         delay = moments.uniform(0, 1.5)
-        kernel.run(f"%nbllm reset\nout = None\nlater({delay})")
+        kernel.run(
+            "%nbllm reset\nout, last, count = None, nbllm.last, e.engine.stats.num_generated\n"
+            f"later({delay})"
+        )
         reply, messages = kernel.run(cell.replace("NAME", f"talk{i}"))
         if reply["status"] == "ok":
             continue  # it was done before
@@ -63,6 +79,9 @@ def test_fifty_interrupts(kernel):
         # before the magic has begun, or after it has ended, IPython has an interrupt like any other
         assert reply["ename"] in ("GenerationInterrupted", "KeyboardInterrupt"), (case, reply)
         generating = reply["ename"] == "GenerationInterrupted"
+        # what was generated is never lost, whoever had the interrupt
+        kept = "nbllm.last is not last or e.engine.stats.num_generated == count"
+        assert kernel.value(kept) == "True", (case, reply)
         [error] = [m["content"] for m in messages if m["msg_type"] == "error"]
         assert not generating or len(error["traceback"]) == 1, case
         if generating and "before anything was generated" not in reply["evalue"]:
@@ -78,5 +97,5 @@ def test_fifty_interrupts(kernel):
         [result] = [m["content"] for m in messages if m["msg_type"] == "execute_result"]
         assert result["metadata"]["nbllm"]["num_tokens"] == 2
     assert min(hit.values()) >= 5, hit
-    after = float(kernel.value("psutil.Process().memory_info().rss / 2**20"))
+    after = float(kernel.value(HELD[where]))
     assert after < before + 150, (before, after)

@@ -6,9 +6,10 @@ import pytest
 from real_kernel import running
 
 
-@pytest.fixture(scope="module")
-def kernel(environment):
-    with running(environment, "%load_ext nbllm\n%nbllm load tiny") as kernel:
+@pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def kernel(request, environment):
+    setup = f"%load_ext nbllm\n%nbllm load tiny --device {request.param}"
+    with running(environment, setup) as kernel:
         kernel.run(
             "import pandas, nbllm\nrows = pandas.DataFrame({'x': [str(i) for i in range(400)]})"
         )
@@ -81,10 +82,14 @@ def test_an_interrupted_search_keeps_the_best_so_far(kernel):
     assert result["metadata"]["nbllm"]["params"]["beam_width"] == 3
 
 
-def test_updates_are_few_and_in_one_display(kernel):
-    code = "%%generate -n 8 --max-tokens 120 --ignore-eos --seed 1\nx"
+@pytest.mark.parametrize("cell", ["%%generate FLAGS\nx", "%generate FLAGS x"])
+def test_updates_are_few_and_in_one_display(kernel, cell):
+    code = cell.replace("FLAGS", "-n 8 --max-tokens 120 --ignore-eos --seed 1")
     reply, messages = kernel.run(code)
     assert reply["status"] == "ok"
+    kinds = [m["msg_type"] for m in messages]
+    # then the saved notebook is the same whether or not there was time for one
+    assert "clear_output" in kinds[kinds.index("display_data") :]
     live = [m for m in messages if m["msg_type"] in ("display_data", "update_display_data")]
     assert len({m["content"]["transient"]["display_id"] for m in live}) == 1
     seconds = (live[-1]["header"]["date"] - live[0]["header"]["date"]).total_seconds()

@@ -143,7 +143,9 @@ def test_another_loaded_model(run, llm, capsys):
 
 def test_status_and_unload(run, llm, capsys):
     run("%nbllm status")
-    assert "KV cache        16.0 MiB, 4 of 64 pages in use" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "KV cache        4.0 MiB now, at most 16.0 MiB" in said
+    assert "pages           4 of 64 in use" in said
     run("%nbllm unload")
     assert llm.closed
     run("%nbllm status")

@@ -155,7 +155,7 @@ def saved(shell, cells, path):
 def test_verify_a_saved_notebook(real, tmp_path, capsys):
     cells = [cell.replace(" NAME", "") for cell in CELLS]
     cells += ["%%chat --reset -m 4\nHello!", "%%chat -m 4\nAnd you?"]
-    cells += ["%%compare -m 4 --setting 'a -t 0' --setting 'b --width 2'\nOnce"]
+    cells += ["%%compare -m 4 --setting 'z -t 0' --setting 'a --width 2'\nOnce"]
     path = saved(real, cells, tmp_path / "n.ipynb")
     capsys.readouterr()
     real.run_cell(f"%nbllm verify {path}").raise_error()

@@ -61,7 +61,7 @@ def test_tokens_come_with_logprobs():
     assert second["top"] == [[" c", -0.1]]
     page = Page(bundle(request("x", logprobs=LOGPROBS))["text/html"])
     spans = [value for name, value in page.attributes if name == "class" and "nbllm-p" in value]
-    assert spans[-2:] == ["nbllm-p0", "nbllm-p9"]
+    assert spans[-2:] == ["nbllm-p0 nbllm-e0", "nbllm-p9 nbllm-e3"]
     title = next(value for name, value in page.attributes if name == "title")
     assert title.splitlines()[0] == ' 99.0 %  “ "a"<b>”  rank 1  entropy 0.06'
     assert title.splitlines()[3] == "  1.0 %  “⏎”"
@@ -132,6 +132,11 @@ def test_plain_text():
     assert bundle(request("a"), request("b", prompt="q"))["text/plain"] == "> p\na\n> q\nb"
 
 
+def test_a_grid_says_its_prompt_once():
+    data = views.completions([request("a"), request("b")], settings=["t=0", "t=1"])
+    assert views.bundle(data)["text/plain"] == "> p\n(t=0)\na\n(t=1)\nb"
+
+
 def test_a_chat_shows_the_answer_alone():
     page = Page(bundle(request("answer", prompt="<|user|>question"), kind="chat")["text/html"])
     assert "question" not in page.text
@@ -159,5 +164,7 @@ def test_progress():
     shown = views.progress(25, 100, 12345, 10.0)
     assert shown["text/plain"] == "25/100 prompts · 1,234 tokens/s · 0:30 left"
     assert '<progress value="25" max="100">' in shown["text/html"]
-    assert views.progress(0, 100, 0, 2.0)["text/plain"] == "0/100 prompts · 0 tokens/s"
+    assert views.progress(0, 100, 0, 2.0)["text/plain"] == "0/100 prompts"
     assert views.progress(1, 3, 5, 4000.0)["text/plain"].endswith("2:13:20 left")
+    # of 300 that run side by side the first to end says little
+    assert views.progress(1, 300, 0, 5.0)["text/plain"] == "1/300 prompts"
