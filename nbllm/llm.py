@@ -392,12 +392,16 @@ class LLM:
         return [{"prompt": p.text, "prompt_token_ids": p.token_ids} for p in prompts]
 
     def find_chat_template(self, *, tools: bool = False) -> str:
-        """The template that `chat` uses when it is given none. Raises `TemplateError`."""
+        """The template that `chat` uses when it is given none. Raises `TemplateError`.
+
+        >>> llm.find_chat_template()[:16]
+        '{{- bos_token }}'
+        """
         return chats.find_template(self.tokenizer, None, self._chat_template, tools=tools)
 
     def prepare(
         self,
-        prompts: list[Prompt],
+        prompts: Any,
         sampling_params: AnyParams | Sequence[AnyParams],
         *,
         priority: int | Sequence[int] | None = None,
@@ -405,8 +409,12 @@ class LLM:
         """What `generate` would run, checked and not begun, for an `engine.pump.Pump` to run.
 
         Raises what `generate` raises before it begins.
+
+        >>> [job] = llm.prepare("The capital of France is", SamplingParams(max_tokens=3))
+        >>> job.prompt
+        'The capital of France is'
         """
-        return self._jobs(prompts, sampling_params, priority)
+        return self._jobs(as_prompts(prompts), sampling_params, priority)
 
     async def agenerate(
         self,

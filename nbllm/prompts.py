@@ -30,8 +30,8 @@ class Prompt:
 
 
 def as_prompts(prompts: Any) -> list[Prompt]:
-    """One prompt or any iterable of them: str, {"prompt": …}, token ids, {"prompt_token_ids": …}."""
-    if isinstance(prompts, str | Mapping):
+    """One prompt or any iterable of them: str, {"prompt": …}, token ids, {"prompt_token_ids": …}, `Prompt`."""
+    if isinstance(prompts, str | Mapping | Prompt):
         return [_prompt(prompts)]
     if not isinstance(prompts, Iterable):
         raise PromptError(
@@ -107,6 +107,8 @@ def _is_id(item: Any) -> bool:
 
 
 def _prompt(item: Any) -> Prompt:
+    if isinstance(item, Prompt):
+        return item
     if isinstance(item, str):
         return Prompt(text=item)
     if isinstance(item, Mapping):

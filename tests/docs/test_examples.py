@@ -16,6 +16,8 @@ WITHOUT = {
     "unload_ipython_extension",
     "replay",
     "last",
+    # a page shows them, tests/browser
+    "widgets",
 }
 NAMES = {name: getattr(nbllm, name) for name in nbllm.__all__ if name not in WITHOUT}
 OTHERS = {"load_chat_template": load_chat_template, "RequestOutputKind": RequestOutputKind}

@@ -71,8 +71,19 @@ def opened(kernel, **options):
     return comm
 
 
+BEFORE = set[threading.Thread]()
+"""Those of other tests' kernels."""
+
+
+@pytest.fixture(autouse=True)
+def before():
+    BEFORE.clear()
+    BEFORE.update(reporters())
+
+
 def reporters():
-    return [thread for thread in threading.enumerate() if thread.name == "nbllm-reporter"]
+    known = {thread for thread in threading.enumerate() if thread.name == "nbllm-reporter"}
+    return known - BEFORE
 
 
 def wait_for(condition):

@@ -69,9 +69,16 @@ def test_the_bundled_model_where_none_is_loaded(run, shell, capsys):
 
 
 def test_unloading_the_extension_ends_it(url, shell):
+    before = len(servers())
     shell.run_line_magic("unload_ext", "nbllm")
-    assert "nbllm-server" not in {t.name for t in threading.enumerate()}
+    assert len(servers()) == before - 1
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url + "/models")
     shell.run_line_magic("load_ext", "nbllm")
+
+
+def servers():
+    return [thread for thread in threading.enumerate() if thread.name == "nbllm-server"]
 
 
 def test_a_mistake_is_one_line(fails, llm):

@@ -61,8 +61,9 @@ def run(args: argparse.Namespace) -> None:
         asked = conversation(prompt, args.system) if args.chat else prompt
         if params.n == 1:
             params.output_kind = RequestOutputKind.DELTA
+            outputs = llm.stream(asked, params)
             try:
-                for output in llm.stream(asked, params):
+                for output in outputs:
                     say(output.outputs[0].text)
             finally:
                 say("\n")
