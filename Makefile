@@ -56,7 +56,7 @@ $(VENV)/bin/python:
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt $(EXTENSION)
 	$(PIP) torch
 	@command -v node >/dev/null || echo "node is missing: the JupyterLab extension is not built, everything else works"
-	SKIP_JUPYTER_BUILDER=$$(command -v node >/dev/null || echo 1) $(PIP) -e ".[lab,grammar,server]" ipykernel nbclient
+	SKIP_JUPYTER_BUILDER=$$(command -v node >/dev/null || echo 1) $(PIP) -e ".[lab,grammar,server]" ipykernel nbclient openai
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo tests/browser/package-lock.json
