@@ -23,9 +23,9 @@ smartquotes = False
 # of other projects, whose indexes are not fetched: a build needs no network
 nitpick_ignore_regex = [
     ("py:.*", r"(torch|pandas|pd|pathlib|collections|typing|numpy|nn|IPython|traitlets)(\..*)?"),
-    ("py:class", r"(Path|Tensor|Any|Module)"),
+    ("py:class", r"(Path|Tensor|(t\.)?Any|Module)"),
     # what signatures name and nobody has to know
-    ("py:class", r"(.*\.)?(AnyParams|History|Hypothesis|ModelConfig)"),
+    ("py:class", r"(.*\.)?(AnyParams|BeamCompletions|Entry|History|Hypothesis|Job|ModelConfig|Progress|Provenance|Work)"),
 ]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
