@@ -28,7 +28,7 @@ def complete(shell, llm):
         ("%%generate out --max", ["--max-tokens"]),
         ("x = %chat --sys", ["--system"]),
         ("x = 1\n%nbllm lo", ["load"]),
-        ("%nbllm load tiny --d", ["--device", "--dtype"]),
+        ("%nbllm load tiny --d", ["--deterministic", "--device", "--dtype"]),
         ("%generate --model fa", ["fake"]),
         ("%nbllm unload ", ["fake"]),
         ("%%generate --over pla", ["places"]),
