@@ -95,12 +95,12 @@ def unload(args: Namespace) -> None:
 
 def _parser(name: str, command: Callable[[Namespace], None]) -> MagicArgumentParser:
     # argparse formats the usage
-    return MagicArgumentParser(
-        f"%nbllm {name}",
-        usage=f"%%nbllm {name}",
-        description=command.__doc__,
-        formatter_class=HelpFormatter,
+    parser = MagicArgumentParser(
+        f"%nbllm {name}", usage=f"%%nbllm {name}", description=command.__doc__
     )
+    # plain text, as it is printed
+    parser.formatter_class = HelpFormatter
+    return parser
 
 
 def _parsers() -> dict[str, MagicArgumentParser]:
