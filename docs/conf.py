@@ -25,7 +25,10 @@ nitpick_ignore_regex = [
     ("py:.*", r"(torch|pandas|pd|pathlib|collections|typing|numpy|nn|IPython|traitlets)(\..*)?"),
     ("py:class", r"(Path|Tensor|(t\.)?Any|Module)"),
     # what signatures name and nobody has to know
-    ("py:class", r"(.*\.)?(AnyParams|BeamCompletions|Entry|History|Hypothesis|Job|ModelConfig|Progress|Provenance|Work)"),
+    (
+        "py:class",
+        r"(.*\.)?(AnyParams|BeamCompletions|Entry|History|Hypothesis|Job|ModelConfig|Progress|Provenance|Work)",
+    ),
 ]
 
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from collections.abc import Mapping
+from argparse import HelpFormatter, Namespace
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -101,17 +101,27 @@ def _say(name: str, llm: LLM) -> None:
         print(report.headline(data))
 
 
-def _parsers() -> dict[str, MagicArgumentParser]:
+def _parser(name: str, command: Callable[[Namespace], None]) -> MagicArgumentParser:
     # argparse formats the usage
-    parsers = {n: MagicArgumentParser(f"%nbllm {n}", usage=f"%%nbllm {n}") for n in _COMMANDS}
-    parsers["unload"].add_argument("model", nargs="?")
-    parsers["use"].add_argument("model", nargs="?")
+    parser = MagicArgumentParser(
+        f"%nbllm {name}", usage=f"%%nbllm {name}", description=command.__doc__
+    )
+    # plain text, as it is printed
+    parser.formatter_class = HelpFormatter
+    return parser
+
+
+def _parsers() -> dict[str, MagicArgumentParser]:
+    parsers = {name: _parser(name, command) for name, command in _COMMANDS.items()}
     load_flags.add(parsers["load"])
-    parsers["sleep"].add_argument("model", nargs="?")
-    parsers["sleep"].add_argument("--level", type=number(KINDS["level"]), default=1)
-    parsers["wake"].add_argument("model", nargs="?")
-    parsers["config"].add_argument("settings", nargs="*")
-    parsers["verify"].add_argument("file", nargs="?")
+    for name in ("use", "unload", "sleep", "wake"):
+        parsers[name].add_argument("model", nargs="?", help="what it is called")
+    parsers["sleep"].add_argument(
+        "--level", type=number(KINDS["level"]), default=1, metavar="N",
+        help="1 keeps a copy of the weights on the host; 2 reads them again from the disk",
+    )  # fmt: skip
+    parsers["config"].add_argument("settings", nargs="*", help="name=value; none: show them all")
+    parsers["verify"].add_argument("file", nargs="?", help="else the notebook of this kernel")
     serving.add_flags(parsers["serve"])
     return parsers
 

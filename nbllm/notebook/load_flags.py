@@ -44,7 +44,7 @@ def add(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--name", help="keep the other models, and call this one NAME")
     for name, text in _TEXTS.items():
-        parser.add_argument(f"--{name}", help=text)
+        parser.add_argument(f"--{name}", metavar=name[0].upper(), help=text)
     for name, text in _NUMBERS.items():
         kind = number(KINDS[_option(name)])
         parser.add_argument(f"--{name}", type=kind, metavar="N", help=text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from .. import views
 from ..outputs import RequestOutput
 from ..replays import Made, Recording
+from ..sampling_params import SamplingParams
+from .provenance import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +41,8 @@ class Generation:
     def df(self) -> pd.DataFrame:
         """One row per completion, after the columns of the `--over` frame's row.
 
-        Settings that vary are columns at the end. With `--append` the rows of before come first.
+        Settings that vary are columns at the end. With `--append` the rows of before come first, and
+        vary counts those runs too; what an interrupted run of the same left there is replaced.
         """
         from ..frames import to_frame
 
@@ -46,7 +50,7 @@ class Generation:
         frame = self._with_over(self._with_settings(plain, self._counts), self._counts)
         tails = {"tails": self._tails} if self.work.tails else {}
         frame.attrs["nbllm"] = {**self.provenance.attrs(), "num_rows": len(frame), **tails}
-        return frame if self.before is None else appended(self.before, frame)
+        return frame if self.before is None else appended(self.before, frame, self._param)
 
     def tokens_frame(self) -> pd.DataFrame:
         """One row per generated token, after the columns of the `--over` frame's row.
@@ -126,6 +130,16 @@ class Generation:
     def _counts(self) -> list[int]:
         return [len(output.outputs) for output in self.outputs]
 
+    def _param(self, name: str) -> list[Any]:
+        """What each row was made with."""
+        if name == "model":
+            return [self.provenance.model["name"]] * sum(self._counts)
+        return [
+            getattr(self.work.params_of(place), name)
+            for place, count in enumerate(self._counts)
+            for _ in range(count)
+        ]
+
     def _with_settings(self, frame: pd.DataFrame, counts: list[int]) -> pd.DataFrame:
         settings, names = self.work.settings, list(self.work.settings[0])
         if not names:
@@ -155,16 +169,66 @@ def words(setting: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in setting.items())
 
 
-def appended(before: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of both; the index counts on where both only count. The record is the newest run's."""
+def appended(
+    before: pd.DataFrame, frame: pd.DataFrame, param: Callable[[str], list[Any]]
+) -> pd.DataFrame:
+    """The rows of both; the index counts on where both only count. The record is the newest run's.
+
+    Parameters that differ from one run to another are columns. param: the values of one, for `frame`.
+    """
     import pandas as pd
 
-    counted = all(isinstance(each.index, pd.RangeIndex) for each in (before, frame))
-    parts = [each for each in (before, frame) if len(each.columns)]
-    whole = pd.concat(parts, ignore_index=counted)
-    whole.attrs.update(before.attrs)
-    whole.attrs["nbllm"] = {**frame.attrs["nbllm"], "appended_to": len(before)}
+    attrs, left = before.attrs, _settled(before, frame)
+    old, new = attrs.get("nbllm", {}), frame.attrs["nbllm"]
+    varied = _varied(old, new)
+    left = left.assign(**{n: _told(old)[n] for n in varied if n not in left and n in _told(old)})
+    added = frame.assign(**{name: param(name) for name in varied if name not in frame})
+    counted = all(isinstance(each.index, pd.RangeIndex) for each in (left, added))
+    parts = [each for each in (left, added) if len(each)]
+    whole = pd.concat(parts, ignore_index=counted) if parts else added
+    whole.attrs.update(attrs)
+    whole.attrs["nbllm"] = {**new, "appended_to": len(left), "varied": varied}
     return whole
+
+
+def _settled(before: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """`before` without what an interrupted run left there that asked what `frame` answers."""
+    old, new = before.attrs.get("nbllm", {}), frame.attrs["nbllm"]
+    begin, names = old.get("appended_to", 0), ("kind", "model", "params", "settings", "seed_step")
+    partial = before.iloc[begin:]
+    if (
+        len(partial) == old.get("num_rows")
+        and all(old.get(name) == new.get(name) for name in names)
+        and partial["prompt"].tolist() == frame["prompt"].tolist()
+        and (partial["finish_reason"] == "abort").any()
+    ):
+        return before.iloc[:begin]
+    return before
+
+
+def _varied(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The parameters in which the runs behind two records differ."""
+    before, after = _told(old), _told(new)
+    differ = [name for name in before if name not in _SILENT and before[name] != after.get(name)]
+    grids = [name for each in (old, new) for name in each.get("settings", [{}])[0]]
+    return list(dict.fromkeys([*old.get("varied", []), *grids, *differ]))
+
+
+_SILENT = ("n", "seed", "logprobs", "prompt_logprobs", "detokenize")
+"""Seeds always differ; the others change no text."""
+
+
+def _told(record: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that have one value in all rows of a run."""
+    if record.get("kind") not in ("completions", "chat"):
+        return {}
+    values = {**plain(SamplingParams()), **record["params"], "model": record["model"]["name"]}
+    several = ["seed"] * bool(record.get("seed_step")) + [*record.get("settings", [{}])[0]]
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in several and isinstance(value, str | int | float | None)
+    }
 
 
 def beside(over: pd.DataFrame, frame: pd.DataFrame, counts: list[int]) -> pd.DataFrame:

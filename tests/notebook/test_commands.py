@@ -8,6 +8,7 @@ import pytest
 
 # the tests of this folder put a fake into its place
 from nbllm.llm import LLM as REAL_LLM
+from nbllm.notebook.commands import PARSERS
 
 
 def test_status_says_what_the_engine_does(run, llm, capsys):
@@ -79,7 +80,6 @@ def test_models_lists_the_cache(run, shell, capsys, tmp_path, monkeypatch):
 
 
 def test_help_names_every_command(run, shell, capsys):
-    from nbllm.notebook.commands import PARSERS
 
     run("%nbllm")
     said = capsys.readouterr().out
@@ -96,7 +96,6 @@ def test_help_of_every_magic_is_complete(shell, magic):
 
 def test_every_option_that_a_line_can_say_is_a_flag_of_load(run, shell, capsys):
     from nbllm import resident
-    from nbllm.notebook.commands import PARSERS
 
     run("%nbllm load --help")
     said = capsys.readouterr().out
@@ -118,6 +117,15 @@ def test_every_option_that_a_line_can_say_is_a_flag_of_load(run, shell, capsys):
         "revision": "main", "max_num_seqs": 4, "gpu_memory_utilization": 0.5,
         "deterministic": True, "enable_prefix_caching": False,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", PARSERS)
+def test_a_command_explains_itself(run, capsys, command):
+    run(f"%nbllm {command} --help")
+    said = capsys.readouterr().out
+    actions = PARSERS[command]._actions
+    assert said.startswith(f"usage: %nbllm {command}\n\n")
+    assert all(action.help and action.help[:30] in said for action in actions)
 
 
 @pytest.mark.parametrize("line", ["%nbllm --help", "%nbllm -h", "%nbllm help"])

@@ -144,8 +144,25 @@ def test_append(run, llm, shell):
     assert out.prompt.tolist() == ["a", "b", "b"]
     assert out.index.tolist() == [0, 1, 2]
     assert out.attrs["nbllm"]["appended_to"] == 1
+    assert "n" not in out
     run("%%generate out --append --grid top_k=1,2 -m 1\nc")
-    assert shell.user_ns["out"].top_k.isna().tolist() == [True] * 3 + [False] * 2
+    run("%%generate out --append -m 1 -k 9 --temperature 0.5\nc")
+    out = shell.user_ns["out"]
+    assert out.top_k.tolist() == [0, 0, 0, 1, 2, 9]
+    assert out.temperature.tolist() == [0.7, 0.7, 0.7, 0.7, 0.7, 0.5]
+    assert out.columns[-2:].tolist() == ["top_k", "temperature"]
+    assert out.attrs["nbllm"]["varied"] == ["top_k", "temperature"]
+
+
+def test_append_to_a_frame_of_the_users(run, shell):
+    mine = pd.DataFrame({"text": ["by hand"], "temperature": [21.5]}, index=["mon"])
+    mine.attrs["source"] = "the thermometer"
+    shell.user_ns["mine"] = mine
+    run("%%generate mine --append -m 1 -t 0\na")
+    grown = shell.user_ns["mine"]
+    assert grown.text.tolist() == ["by hand", " a"]
+    assert grown.temperature.isna().tolist() == [False, True]
+    assert grown.attrs["source"] == "the thermometer"
 
 
 def test_trim_keeps_the_end_and_says_so(run, llm, shell, capsys):

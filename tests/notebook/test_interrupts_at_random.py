@@ -20,7 +20,7 @@ IDLE = "(e.engine.num_unfinished, e.info().num_free_pages == e.info().num_pages)
 
 SETUP = """\
 %load_ext nbllm
-%nbllm load tiny --device DEVICE
+LOAD
 import os, signal, threading
 import nbllm, pandas, psutil
 e = nbllm.current()
@@ -39,22 +39,31 @@ def later(s):
 """
 
 
+LOAD = {
+    "cpu": "%nbllm load tiny --device cpu",
+    # the runner of a GPU, on a CPU
+    "twin": "from nbllm.engine import build\nbuild.has_kernels = lambda kv: True\n"
+    "%nbllm load tiny --device cpu",
+    "cuda": "%nbllm load tiny --device cuda",
+}
+RSS = "psutil.Process().memory_info().rss / 2**20"
 HELD = {
-    "cpu": "psutil.Process().memory_info().rss / 2**20",
+    "cpu": RSS,
+    "twin": RSS,
     # of the whole card: whatever of it is ours
     "cuda": "(lambda free, total: total - free)(*__import__('torch').cuda.mem_get_info()) / 2**20",
 }
 """MiB."""
 
 
-@pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.fixture(scope="module", params=["cpu", "twin", pytest.param("cuda", marks=pytest.mark.gpu)])
 def where(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
 def kernel(environment, where):
-    with running(environment, SETUP.replace("DEVICE", where)) as kernel:
+    with running(environment, SETUP.replace("LOAD", LOAD[where])) as kernel:
         yield kernel
 
 

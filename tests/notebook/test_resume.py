@@ -56,6 +56,25 @@ def test_the_same_cell_does_the_rest(run, fails, shell, llm, rows, capsys):
     assert len(sent(llm)[0]) == 9
 
 
+def test_the_rest_of_a_run_that_appends_takes_the_place_of_what_there_was(run, shell, llm, rows):
+    run("%%generate out --append -m 2\nfirst")
+    cell = "%%generate out --append --over rows -m 2\nsay {{ x }}"
+    prompts = ["first", *(f"say row {i}" for i in range(9))]
+    whole = interrupt_when(llm, 4)
+    for _ in "ab":
+        assert not shell.run_cell(cell).success
+        assert shell.user_ns["out"].prompt.tolist() == prompts
+    llm.stream = whole
+    run(cell)
+    out = shell.user_ns["out"]
+    assert out.text.tolist() == [" first first", *[" say row"] * 9]
+    assert out.index.tolist() == list(range(10))
+    assert not (out.finish_reason == "abort").any()
+    # what came to its end stays
+    run(cell)
+    assert len(shell.user_ns["out"]) == 19
+
+
 @pytest.mark.parametrize("change", ["-m 3", "--seed 4", "-m 2 --fresh", "-m 2 --grid top_k=1,2"])
 def test_another_run_begins_afresh(run, fails, shell, llm, rows, change):
     whole = interrupt_when(llm, 4)
