@@ -10,7 +10,7 @@ another precision or, in bfloat16, another batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .. import resident
@@ -61,9 +61,11 @@ def replay(result_or_frame: Any) -> Replay:
     if hasattr(result_or_frame, "recording"):
         return replayed(result_or_frame.recording())
     if hasattr(result_or_frame, "attrs"):
-        from .frames import recording
+        from .frames import recordings
 
-        return replayed(recording(result_or_frame, _llm))
+        # all of them are read before anything runs
+        runs = list(recordings(result_or_frame, _llm))
+        return _together([(begin, replayed(recording)) for begin, recording in runs])
     raise ParamError(
         "replay takes the result of a magic (nbllm.last) or its DataFrame, "
         f"got a {type(result_or_frame).__name__}"
@@ -90,6 +92,16 @@ def replayed(recording: Recording) -> Replay:
                 off = max(off, abs(before.logprob - now.logprob))
     return Replay(
         num_rows=rows[-1], num_tokens=num_tokens, differences=found, logprob_difference=off
+    )
+
+
+def _together(parts: list[tuple[int, Replay]]) -> Replay:
+    """Of a frame that several runs have made, from the numbers of their first rows."""
+    return Replay(
+        num_rows=sum(part.num_rows for _, part in parts),
+        num_tokens=sum(part.num_tokens for _, part in parts),
+        differences=[replace(d, row=d.row + begin) for begin, p in parts for d in p.differences],
+        logprob_difference=max(part.logprob_difference for _, part in parts),
     )
 
 

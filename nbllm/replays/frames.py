@@ -12,29 +12,38 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def recording(frame: pd.DataFrame, find: Callable[[dict[str, Any]], Any]) -> Recording:
-    """What made `frame`. find: record of a model → the LLM.
+Find = Callable[[dict[str, Any]], Any]
+"""Record of a model → the LLM."""
 
-    The frame has to be whole: the rows of the run, in their order. Of one that `--append` has grown,
-    the rows of the last run are taken. Raises `ParamError` for other frames.
+
+def recordings(frame: pd.DataFrame, find: Find) -> Iterator[tuple[int, Recording]]:
+    """What made `frame`: of each run the number of its first row, and its record.
+
+    The frame has to be whole: the rows of the runs, in their order. It has several runs where
+    `--append` has grown it. Raises `ParamError` for other frames.
     """
     record = frame.attrs.get("nbllm")
     if not isinstance(record, dict) or "kind" not in record:
         raise ParamError("this DataFrame does not know what made it: attrs['nbllm'] is not there")
-    rows = frame.iloc[record.get("appended_to", 0) :]
+    for one in record.get("earlier", []):
+        begin = one.get("appended_to", 0)
+        yield begin, _recording(frame.iloc[begin : begin + one["num_rows"]], one, find)
+    begin = record.get("appended_to", 0)
+    yield begin, _recording(frame.iloc[begin:], record, find)
+
+
+def _recording(rows: pd.DataFrame, record: dict[str, Any], find: Find) -> Recording:
     kind = record["kind"]
-    if kind in ("completions", "chat") and "output" in frame.columns:
+    if kind in ("completions", "chat") and "output" in rows.columns:
         return _completions(rows, record, find)
-    if kind == "beam" and "rank" in frame.columns and "step" not in frame.columns:
+    if kind == "beam" and "rank" in rows.columns and "step" not in rows.columns:
         return _beams(rows, record)
     if kind in ("score", "choose"):
         return _scores(rows, record)
     raise ParamError(f"the frame of a {kind} cannot be replayed; replay the result (nbllm.last)")
 
 
-def _completions(
-    rows: pd.DataFrame, record: dict[str, Any], find: Callable[[dict[str, Any]], Any]
-) -> Recording:
+def _completions(rows: pd.DataFrame, record: dict[str, Any], find: Find) -> Recording:
     base, settings = dict(record["params"]), record.get("settings", [{}])
     requests, params, expected, taken = [], [], [], 0
     place = 0
@@ -67,7 +76,7 @@ _NOT_WHOLE = (
 )
 
 
-def _request(prompt: Any, record: dict[str, Any], find: Callable[[dict[str, Any]], Any]) -> Any:
+def _request(prompt: Any, record: dict[str, Any], find: Find) -> Any:
     tail = record["params"].get("truncate_prompt_tokens")
     if record["kind"] != "chat" or tail:
         return prompt

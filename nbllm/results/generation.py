@@ -172,23 +172,41 @@ def words(setting: dict[str, Any]) -> str:
 def appended(
     before: pd.DataFrame, frame: pd.DataFrame, param: Callable[[str], list[Any]]
 ) -> pd.DataFrame:
-    """The rows of both; the index counts on where both only count. The record is the newest run's.
+    """The rows of both; the index counts on where both only count.
 
-    Parameters that differ from one run to another are columns. param: the values of one, for `frame`.
+    The record is the newest run's, with those of earlier ones in it. Parameters that differ from one
+    run to another are columns. param: the values of one, for `frame`.
     """
     import pandas as pd
 
     attrs, left = before.attrs, _settled(before, frame)
     old, new = attrs.get("nbllm", {}), frame.attrs["nbllm"]
-    varied = _varied(old, new)
+    varied, earlier = _varied(old, new), _earlier(before, old, whole=left is before)
     left = left.assign(**{n: _told(old)[n] for n in varied if n not in left and n in _told(old)})
     added = frame.assign(**{name: param(name) for name in varied if name not in frame})
     counted = all(isinstance(each.index, pd.RangeIndex) for each in (left, added))
     parts = [each for each in (left, added) if len(each)]
     whole = pd.concat(parts, ignore_index=counted) if parts else added
     whole.attrs.update(attrs)
-    whole.attrs["nbllm"] = {**new, "appended_to": len(left), "varied": varied}
+    whole.attrs["nbllm"] = {
+        **new, "appended_to": len(left), "varied": varied, "earlier": earlier[-MAX_EARLIER:],
+    }  # fmt: skip
     return whole
+
+
+MAX_EARLIER = 100
+"""Records of runs that a frame keeps besides its newest: pandas copies them in every operation."""
+
+
+def _earlier(frame: pd.DataFrame, record: dict[str, Any], *, whole: bool) -> list[dict[str, Any]]:
+    """The records of the runs that made `frame`; without the newest one's where it is not whole."""
+    records = record.get("earlier", [])
+    if not whole:
+        return records
+    own = {name: value for name, value in record.items() if name not in ("earlier", "varied")}
+    # of rows that were dropped or added nothing says whose they are
+    known = record.get("appended_to", 0) + record.get("num_rows", -1) == len(frame)
+    return [*records, own] if known else []
 
 
 def _settled(before: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:

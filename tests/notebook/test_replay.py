@@ -59,6 +59,24 @@ def test_results_and_frames_are_made_again(real, tiny, cell):
     assert nbllm.replay(frame).identical
 
 
+def test_a_grown_frame_is_made_again_run_by_run(real, tiny):
+    real.user_ns["out"] = pd.DataFrame({"text": ["by hand"]})
+    for cell in CELLS[:3]:
+        real.run_cell(cell.replace("NAME", "out --append")).raise_error()
+    frame = real.user_ns["out"]
+    assert len(frame) == 1 + 1 + 12 + 6
+    outcome = nbllm.replay(frame)
+    assert outcome.identical, outcome
+    assert outcome.num_rows == 19
+    # by hand, in the second run, and in the third
+    frame.iloc[[0, 4, 15], frame.columns.get_loc("text")] = " was nothing"
+    assert [d.row for d in nbllm.replay(frame).differences] == [4, 15]
+    # nothing says which rows are left, so only those of the last run are known
+    real.user_ns["out"] = frame.iloc[5:]
+    real.run_cell("%%generate out --append -m 2\nOnce").raise_error()
+    assert nbllm.replay(real.user_ns["out"]).num_rows == 1
+
+
 def test_a_conversation_is_made_again(real):
     real.run_cell("%%chat -m 6\nHello! My name is Anna.").raise_error()
     real.run_cell("%%chat -m 6\nWhat is my name?").raise_error()
