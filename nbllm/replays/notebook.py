@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,22 @@ def _completions(meta: Data, data: Data) -> Parts:
             values["seed"] = base["seed"] + i * meta["seed_step"]
         if (tail := meta.get("tails", {}).get(str(i))) is not None:
             values["truncate_prompt_tokens"] = tail
-        requests.append(meta["messages"][i] if meta["kind"] == "chat" else output["prompt"])
+        sent = _sent(meta, place)
+        requests.append(
+            sent or (meta["messages"][i] if meta["kind"] == "chat" else output["prompt"])
+        )
         params.append(params_from(values, meta["kind"]))
         ids = meta["token_ids"][place]
-        made = zip(output["completions"], ids, strict=False)
-        expected.append([_made(c, token_ids) for c, token_ids in made])
+        made = [_made(*each) for each in zip(output["completions"], ids, strict=False)]
+        # of a text that goes on from given tokens the sum is of these, too
+        expected.append([replace(m, logprob=None) for m in made] if sent else made)
     return requests, params, expected
+
+
+def _sent(meta: Data, place: int) -> Data | None:
+    """Token ids that were sent for an output, where its prompt does not tell: of branches."""
+    ids = meta.get("prompt_token_ids")
+    return None if ids is None else {"prompt_token_ids": ids[place]}
 
 
 def _beam(meta: Data, data: Data) -> Parts:

@@ -37,16 +37,18 @@ def token_diff(left: Sequence[int], right: Sequence[int]) -> list[Span]:
     )
     # what they begin with alike costs nothing, however long it is
     a, b = left[start : start + MAX_WORDS], right[start : start + MAX_WORDS]
-    spans = [(same, *(start + at for at in where)) for same, *where in _spans(a, b)]
-    spans = [(True, 0, start, 0, start)] * (start > 0) + spans
+    spans: list[Span] = [(True, 0, start, 0, start)] * (start > 0)
+    for same, i, j, k, m in _spans(a, b):
+        spans.append((same, start + i, start + j, start + k, start + m))
     i, k = start + len(a), start + len(b)
-    rest = i < len(left) or k < len(right)
-    return [*spans, (False, i, len(left), k, len(right))] if rest else spans
+    if i < len(left) or k < len(right):
+        spans.append((False, i, len(left), k, len(right)))
+    return spans
 
 
 def _spans(first: Sequence[Hashable], second: Sequence[Hashable]) -> list[Span]:
     codes = SequenceMatcher(None, first, second, autojunk=False).get_opcodes()
-    return [(kind == "equal", *where) for kind, *where in codes]
+    return [(kind == "equal", i, j, k, m) for kind, i, j, k, m in codes]
 
 
 def _words(text: str) -> list[str]:

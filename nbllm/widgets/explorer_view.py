@@ -1,0 +1,125 @@
+"""What a token explorer shows below its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from traitlets import Dict, Int, List, Unicode
+
+from ..views.data import rounded, token
+from ..views.visible import one_line, shortened
+from .branch_frames import taken
+from .branches import Branch, num_shared, own
+from .completions_view import CompletionsView
+from .diff import token_diff
+from .modules import css, esm
+
+MAX_PROMPT = 2000
+"""Of a longer prompt the middle is left out."""
+
+
+class ExplorerView(CompletionsView):
+    """shown: the number of the branch whose tokens `result` has, 0 for none; position: of its first own
+    token. prompt: what is in front of it. facts: a line about it. forks: [position, numbers of the
+    branches that part there]. branches: a line a branch, as `line` has it, in the order of the tree.
+    pins: name → such a line with "tokens" and "facts". spans: where the two differ, as `token_diff` has it.
+    """
+
+    _esm = esm("token_explorer")
+    _css = css("frame", "tokens", "completions", "compared", "token_explorer")
+    shown = Int().tag(sync=True)
+    position = Int().tag(sync=True)
+    prompt = Unicode().tag(sync=True)
+    facts = Unicode().tag(sync=True)
+    forks = List().tag(sync=True)
+    branches = List().tag(sync=True)
+    pins = Dict().tag(sync=True)
+    spans = List().tag(sync=True)
+
+    def show_branch(self, branch: Branch | None) -> None:
+        """Show this branch; None: nothing."""
+        self.shown = branch.number if branch else 0
+        self.position = branch.position if branch else 0
+        self.prompt = shortened(branch.prompt, MAX_PROMPT) if branch else ""
+        self.running = branch is not None and branch.running
+        # a new number: what was drawn is of another branch
+        self._run, self._told = self._run + 1, {}
+        self._output = branch.output() if branch else None
+        if branch is None:
+            self.result = {}
+        self.draw()
+
+    def show_tree(self, tree: Sequence[tuple[int, Branch]], shown: Branch | None) -> None:
+        """Show the tree, what is worth knowing of the branch in view, and where others part from it."""
+        self.branches = [line(branch, depth) for depth, branch in tree]
+        self.facts = facts(shown) if shown else ""
+        self.forks = _forks(shown, [b for _, b in tree]) if shown else []
+
+    def compare(self, pins: Mapping[str, Branch]) -> None:
+        """Show the pinned branches; of two, where they differ."""
+        both = [pins[name].token_ids for name in ("A", "B") if name in pins]
+        start = num_shared(*pins.values()) if len(pins) == 2 else 0
+        self.spans = [list(span) for span in token_diff(*both)] if len(both) == 2 else []
+        self.pins = {name: _side(branch, start) for name, branch in pins.items()}
+
+
+def line(branch: Branch, depth: int) -> dict[str, Any]:
+    """A branch in a list, as JSON has it. text: of its own tokens."""
+    own_tokens = branch.logprobs[branch.position :]
+    spelled = "".join(own(p).decoded_token for p in own_tokens[:60]) or branch.text
+    first = own(own_tokens[0]) if own_tokens else None
+    return {
+        "branch": branch.number,
+        "depth": depth,
+        "name": branch.name,
+        "position": branch.position,
+        "token": first.decoded_token if first and branch.parent else None,
+        "logprob": rounded(first.logprob) if first else None,
+        "text": shortened(one_line(spelled), 160),
+        "num_tokens": len(branch.token_ids),
+        "cumulative_logprob": rounded(branch.cumulative_logprob),
+        "reason": "running" if branch.running else branch.finish_reason,
+    }
+
+
+def facts(branch: Branch) -> str:
+    """What is worth knowing of a branch besides its text."""
+    said = [branch.name]
+    if branch.parent is not None:
+        said.append(f"from {branch.parent.name} at {branch.position}{taken(branch)}")
+    if (made := branch.made) is None:
+        return " · ".join([*said, "given"] if branch.num_given and not branch.running else said)
+    [output] = made.outputs
+    said.append(made.provenance.model["name"])
+    if branch.params is not None:
+        said.append(f"temperature {branch.params.temperature:g} · seed {branch.params.seed}")
+    metrics = output.metrics
+    if metrics.first_token_time is not None:
+        wait = 1000 * (metrics.first_token_time - metrics.arrival_time)
+        rate = f", {made.num_tokens / made.seconds:,.0f} tokens/s" if made.seconds else ""
+        said.append(f"first token after {wait:,.0f} ms{rate}")
+    cached, count = output.num_cached_tokens, len(output.prompt_token_ids)
+    return " · ".join([*said, f"{cached:,} of {count:,} tokens cached"])
+
+
+def _forks(shown: Branch, branches: Sequence[Branch]) -> list[list[Any]]:
+    """Where other branches part from the one in view; those whose tokens are all in it do not."""
+    found: dict[int, list[int]] = {}
+    for other in branches:
+        at = num_shared(shown, other)
+        if other is not shown and at < min(len(shown.token_ids), len(other.token_ids)):
+            found.setdefault(at, []).append(other.number)
+    return [[at, found[at]] for at in sorted(found)]
+
+
+def _side(branch: Branch, start: int) -> dict[str, Any]:
+    """One of two that are compared. start: how many tokens they begin with alike."""
+    after = branch.logprob_after(start) if branch.scored else None
+    return {
+        **line(branch, 0),
+        "whole": branch.text,
+        "shared": start,
+        "after": None if after is None else rounded(after),
+        "tokens": [token(p) for p in branch.logprobs] if branch.scored else [],
+    }
