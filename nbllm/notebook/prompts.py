@@ -32,6 +32,28 @@ def filled_in(call: Call, rows: list[dict[Any, Any]], text: str | None = None) -
     return [template.render(call.namespace.new_child(row)) for row in rows]
 
 
+def explored(call: Call) -> Any:
+    """What `--from VARIABLE` names, of a DataFrame its `--row`."""
+    args, name = call.args, call.args.from_
+    if not name or call.prompt or args.score:
+        wrong = "--row goes with --from" if not name else "--from VARIABLE goes without a prompt"
+        raise UsageError(f"{wrong}: the variable has the text that is explored")
+    if name not in call.namespace:
+        near = did_you_mean(name, list(call.namespace))
+        raise UsageError(f"--from {name}: there is no such variable{near}")
+    value = call.namespace[name]
+    if args.row is None:
+        return value
+    if not hasattr(value, "iloc"):
+        kind = type(value).__name__
+        raise UsageError(f"--row: {name} is a {kind}, a DataFrame is needed")
+    try:
+        return value.iloc[args.row]
+    except IndexError:
+        size = len(value)
+        raise UsageError(f"--row {args.row}: {name} has {size:,} rows, from 0") from None
+
+
 def _frame(name: str, namespace: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 

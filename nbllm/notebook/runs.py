@@ -23,7 +23,7 @@ from .flags import given, layered
 from .grid import settings
 from .labels import Labels, label
 from .live import Screen
-from .prompts import filled_in, prompts
+from .prompts import explored, filled_in, prompts
 from .resume import Finished, identity
 from .run import run
 from .sampling_flags import SAMPLING
@@ -34,7 +34,7 @@ from .turns import Turn, free_name, turn
 
 if TYPE_CHECKING:
     from ..llm import LLM
-    from ..widgets import Playground
+    from ..widgets import Playground, TokenExplorer
     from .magics import Nbllm
 
 _CELL_MAGIC = "get_ipython().run_cell_magic("
@@ -258,6 +258,24 @@ class Runs:
         params = self._params(self.llm(args.model), call, MAX_TOKENS)
         # the widget has its fields for what `{{ }}` in the prompt stand for
         widget = Playground(call.prompt, params, model=args.model, live=args.live)
+        if call.out:
+            self.shell.user_ns[call.out] = widget
+        return widget
+
+    def tokenexplorer(self, call: Call) -> TokenExplorer:
+        from ..widgets import TokenExplorer
+
+        args = call.args
+        source = explored(call) if args.from_ or args.row is not None else None
+        params = self._params(self.llm(args.model), call, MAX_TOKENS)
+        text = filled_in(call, [{}])[0] if call.prompt else None
+        if args.score and text is None:
+            raise UsageError("--score what? give a text, or a variable with --from")
+        begin: dict[str, Any] = {"text" if args.score else "prompt": text}
+        # a source knows what it was made with, unless flags say otherwise
+        said = any(value is not None for value in given(args, SAMPLING).values())
+        chosen = params if source is None or said else None
+        widget = TokenExplorer(source, chosen, model=args.model, **begin)
         if call.out:
             self.shell.user_ns[call.out] = widget
         return widget

@@ -17,6 +17,8 @@ from .modules import css, esm
 
 MAX_PROMPT = 2000
 """Of a longer prompt the middle is left out."""
+MAX_LINE = 160
+"""Characters, and tokens, of a branch in the tree."""
 
 
 class ExplorerView(CompletionsView):
@@ -65,18 +67,19 @@ class ExplorerView(CompletionsView):
 
 
 def line(branch: Branch, depth: int) -> dict[str, Any]:
-    """A branch in a list, as JSON has it. text: of its own tokens."""
-    own_tokens = branch.logprobs[branch.position :]
-    spelled = "".join(own(p).decoded_token for p in own_tokens[:60]) or branch.text
-    first = own(own_tokens[0]) if own_tokens else None
+    """A branch in a list, as JSON has it. token: with which it parts from another; text: what follows."""
+    begin = branch.position
+    first = own(branch.logprobs[begin]) if branch.parent and branch.logprobs[begin:] else None
+    after = branch.logprobs[begin + (first is not None) :][:MAX_LINE]
+    spelled = "".join(own(p).decoded_token for p in after) if branch.logprobs else branch.text
     return {
         "branch": branch.number,
         "depth": depth,
         "name": branch.name,
-        "position": branch.position,
-        "token": first.decoded_token if first and branch.parent else None,
+        "position": begin,
+        "token": first.decoded_token if first else None,
         "logprob": rounded(first.logprob) if first else None,
-        "text": shortened(one_line(spelled), 160),
+        "text": one_line(spelled)[:MAX_LINE],
         "num_tokens": len(branch.token_ids),
         "cumulative_logprob": rounded(branch.cumulative_logprob),
         "reason": "running" if branch.running else branch.finish_reason,
@@ -104,13 +107,13 @@ def facts(branch: Branch) -> str:
 
 
 def _forks(shown: Branch, branches: Sequence[Branch]) -> list[list[Any]]:
-    """Where other branches part from the one in view; those whose tokens are all in it do not."""
-    found: dict[int, list[int]] = {}
+    """Where other branches part from the one in view, with the oldest of each that goes on differently."""
+    found: dict[int, dict[int, int]] = {}
     for other in branches:
         at = num_shared(shown, other)
         if other is not shown and at < min(len(shown.token_ids), len(other.token_ids)):
-            found.setdefault(at, []).append(other.number)
-    return [[at, found[at]] for at in sorted(found)]
+            found.setdefault(at, {}).setdefault(other.token_ids[at], other.number)
+    return [[at, list(found[at].values())] for at in sorted(found)]
 
 
 def _side(branch: Branch, start: int) -> dict[str, Any]:

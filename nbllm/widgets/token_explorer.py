@@ -18,7 +18,7 @@ from .asked import defaults
 from .binding import bind
 from .branch_runs import Continuation, Run, Scoring
 from .branch_sources import Source, read
-from .branches import Branch, Branches, choices, instead
+from .branches import Branch, Branches, Position, choices, instead
 from .controls import ALTERNATIVES, SamplingControls
 from .explorer_controls import ExplorerControls
 from .explorer_view import ExplorerView
@@ -26,6 +26,8 @@ from .panel import Panel
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ..llm import LLM
 
 NOTHING = "TokenExplorer: nothing has been explored"
 PINS = ("A", "B")
@@ -142,12 +144,11 @@ class TokenExplorer(Panel):
         with self.runs.lock:
             self._settle()
             given = self._given(llm, self._find(of), position, token)
-            last = given.token_ids[-1] if given.token_ids else None
+            llm.intake.check_prompt([*given.prompt_ids, *given.token_ids])
             stops = set(params.stop_ids) | (set() if params.ignore_eos else llm.intake.eos_ids)
-            if token is not None and given.scored and last in stops:
-                self._end_at(given)
+            if token is not None and given.token_ids[-1] in stops:
+                self._end_at(llm, given)
             else:
-                llm.intake.check_prompt([*given.prompt_ids, *given.token_ids])
                 self._start(Continuation(llm, given, params))
 
     def stop(self) -> None:
@@ -267,7 +268,7 @@ class TokenExplorer(Panel):
             self.branch(position, choices(self._find(of).logprobs[position])[choice], of=of)
 
     def _given(
-        self, llm: Any, parent: Branch, position: int | None, token: int | str | None
+        self, llm: LLM, parent: Branch, position: int | None, token: int | str | None
     ) -> Branch:
         """A branch of `parent` with the tokens that it begins with."""
         count = len(parent.token_ids)
@@ -284,9 +285,12 @@ class TokenExplorer(Panel):
             text=llm.tokenizer.decode([*before, *ids]),
         )  # fmt: skip
 
-    def _end_at(self, given: Branch) -> None:
+    def _end_at(self, llm: LLM, given: Branch) -> None:
         """A branch that is told to stop is at its end."""
         ended = replace(given, num_given=len(given.token_ids), finish_reason="stop")
+        if not ended.scored:
+            self._start(Scoring(llm, [ended], self.params.logprobs or ALTERNATIVES))
+            return
         self._branches.add(ended)
         self._show(ended)
         self._draw()
@@ -358,7 +362,7 @@ class TokenExplorer(Panel):
         self.keep()
 
 
-def _token_ids(llm: Any, there: Any, token: int | str | None) -> list[int]:
+def _token_ids(llm: LLM, there: Position, token: int | str | None) -> list[int]:
     """The ids of what a user calls a token at a position."""
     if token is None:
         return []

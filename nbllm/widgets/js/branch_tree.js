@@ -66,7 +66,9 @@ function item(line, model, act) {
     "div",
     shown ? "nbllm-branch nbllm-shown" : "nbllm-branch",
     show,
-    element("span", "nbllm-facts nbllm-where", ...where),
+    // in the place of the button, which goes with the kernel
+    textElement("span", "nbllm-branch-name", name),
+    ...(where.length ? [element("span", "nbllm-facts nbllm-where", ...where)] : []),
     textElement("span", "nbllm-quoted", oneLine(line.text)),
     element("span", "nbllm-facts nbllm-number", sizeOf(line)),
     element("span", "nbllm-actions", ...["A", "B"].map(side => pin(side, line, model, act))),

@@ -41,6 +41,10 @@ export class Choices extends Alternatives {
   /** @param {HTMLElement} anchor @param {Token} token @param {number} position */
   open(anchor, token, position) {
     this.hide();
+    if (this.dialog.closest(".nbllm-ended")) {
+      // nobody would hear what is chosen
+      return;
+    }
     this.token = anchor;
     anchor.classList.add("nbllm-opened");
     this.dialog.ariaLabel = `Alternatives at position ${position}`;

@@ -86,6 +86,12 @@ class BranchText {
   /** Show whose tokens they are, and where others part, from a position on. @param {number} start */
   mark(start) {
     const spans = this.text?.spans ?? [];
+    if (this.choices.token?.isConnected === false) {
+      this.choices.dialog.hidePopover();
+    }
+    if (this.text) {
+      this.text.node.ariaLabel = "Tokens of the branch; the arrow keys move, Enter opens the alternatives";
+    }
     const [position, forks] = [this.model.get("position"), new Map(this.model.get("forks"))];
     for (let i = start; i < spans.length; i++) {
       spans[i].classList.toggle("nbllm-inherited", i < position);
@@ -133,7 +139,8 @@ function branchTools(model, view) {
     goOn.disabled = !shown() || model.get("running");
   });
   const field = element("span", "nbllm-field", name, button("rename", rename, "rename this branch"));
-  return [field, goOn, ...SIDES.map(side => pinButton(side, model, view)), removeButton(view.act)];
+  const hint = element("span", "nbllm-facts", "To branch, click on a token, or press Enter on it.");
+  return [field, goOn, ...SIDES.map(side => pinButton(side, model, view)), removeButton(view.act), hint];
 }
 
 /**
