@@ -225,7 +225,7 @@ def test_what_can_be_done_with_a_branch(explorer):
     assert name.input_value() == "mine"
     name.press("Enter")
     page.get_by_role("button", name="continue").click()
-    page.get_by_role("button", name="pin B").click()
+    page.get_by_role("button", name="pin B", exact=True).click()
     remove = page.get_by_role("button", name="remove")
     remove.click()
     sent = explorer.sent()

@@ -1,6 +1,7 @@
 /** What else could have come at a position, to choose from: a dialog beside its token. */
 import { Alternatives, chosen, fillRow, place } from "./alternatives.js";
 import { button, element } from "./element.js";
+import { visible } from "./visible.js";
 
 /** @typedef {import("./alternatives.js").Token} Token */
 
@@ -87,7 +88,8 @@ export class Choices extends Alternatives {
           this.dialog.hidePopover();
           this.act("show", { branch: n });
         };
-        return button(named.get(n).name, go, `${named.get(n).name}: show this branch`);
+        const name = visible(named.get(n).name);
+        return button(name, go, `${name}: show this branch`);
       });
     return links.length ? [element("div", "nbllm-bar", "others here:", ...links)] : [];
   }

@@ -49,15 +49,19 @@ class BranchText {
     this.prompt = textElement("div", "nbllm-text nbllm-branch-prompt");
     this.node = element("div", "nbllm-branch-text", this.prompt, this.completions.node, this.choices.dialog);
     this.marked = 0;
-    /** @type {number | undefined} the position that gets the focus in the next branch */
+    /** @type {{position: number, run: number} | undefined} what gets the focus, after which run */
     this.next = undefined;
-    this.choices.chosen = position => (this.next = position);
+    this.choices.chosen = position => (this.next = { position, run: this.completions.run });
     this.completions.node.addEventListener("click", event => this.choose(event));
     this.completions.node.addEventListener("keydown", event => this.pressed(event));
     view.draw(["prompt"], () => {
       this.prompt.textContent = visible(model.get("prompt"));
     });
     view.draw(["result", "position", "forks"], () => this.mark(0));
+    view.draw(["error"], () => {
+      // there will be no such branch
+      this.next = model.get("error") ? undefined : this.next;
+    });
     // Completions has drawn the message already: it listened first
     view.on("msg:custom", () => this.mark(this.marked));
   }
@@ -104,8 +108,8 @@ class BranchText {
 
   /** Who has chosen by keyboard goes on from the new token. @param {HTMLElement[]} spans */
   focusNext(spans) {
-    const span = this.next === undefined ? undefined : spans[this.next];
-    if (span && this.model.get("position") === this.next) {
+    const span = this.next && spans[this.next.position];
+    if (span && this.next?.run !== this.completions.run) {
       this.next = undefined;
       span.focus();
     }
