@@ -10,7 +10,7 @@ from .. import views
 from ..errors import ParamError
 from ..replays import Made, Recording
 from ..results.provenance import plain
-from ..views.tokens import percent, quoted
+from ..views.tokens import probability, quoted
 from .branches import Branch, own
 from .diff import token_diff
 
@@ -78,7 +78,10 @@ def taken(branch: Branch) -> str:
     if len(branch.logprobs) <= branch.position:
         return ""
     first = own(branch.logprobs[branch.position])
-    return f", {quoted(first.decoded_token)} {percent(first.logprob).strip()}"
+    share = 100 * probability(first.logprob)
+    # one decimal; where that would be nothing but zeros, one digit
+    said = f"{share:.1f}" if share >= 0.1 or not share else f"{share:.1g}"
+    return f", {quoted(first.decoded_token)} {said} %"
 
 
 def bundle(branches: Sequence[Branch]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a token explorer may begin with: prompts, texts, outputs, results, rows of frames."""
+"""What a branch may begin with: prompts, texts, outputs, results, rows of frames, another branch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import ParamError, PromptError
 from ..outputs import BeamSearchOutput, CompletionOutput, RequestOutput
 from ..prompts import Prompt, as_prompts, is_conversation
 from ..results.generation import Generation
-from .branches import Branch, Position
+from .branches import Branch, Position, instead
 
 if TYPE_CHECKING:
     from ..llm import LLM
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Source:
     """A prompt, and what is there already behind it. params: what that was sampled with, if known.
 
-    typed: what somebody would have to type to begin with it, where that is not the prompt.
+    typed: what somebody would have to type to begin with it, where that is not the prompt. fingerprint:
+    of the model whose tokens they are.
     """
 
     prompt: str
@@ -29,6 +30,11 @@ class Source:
     branches: list[Branch] = field(default_factory=list)
     params: SamplingParams | None = None
     typed: str | None = None
+    fingerprint: str = ""
+
+    def empty(self) -> Branch:
+        """A branch that begins at the prompt, without a token."""
+        return Branch(prompt=self.prompt, prompt_ids=self.prompt_ids, fingerprint=self.fingerprint)
 
 
 def read(llm: LLM, source: Any = None, *, prompt: Any = None, text: str | None = None) -> Source:
@@ -36,6 +42,48 @@ def read(llm: LLM, source: Any = None, *, prompt: Any = None, text: str | None =
 
     Raises `ParamError` or `PromptError` for what cannot be explored.
     """
+    found = replace(_read(llm, source, prompt, text), fingerprint=llm.info().fingerprint)
+    for branch in found.branches:
+        branch.fingerprint = found.fingerprint
+    return found
+
+
+def parting(llm: LLM, parent: Branch, position: int | None, token: int | str | None) -> Branch:
+    """A branch of `parent`, with the tokens that it begins with; see `TokenExplorer.branch`."""
+    if parent.fingerprint != llm.info().fingerprint:
+        raise ParamError(
+            f"the tokens of {parent.name} are of another model than {llm.name!r}; "
+            "set .model to the name of the loaded model that made it"
+        )
+    count = len(parent.token_ids)
+    at = count if position is None else position
+    if not 0 <= at <= count:
+        raise ParamError(f"position is from 0 to {count}, the end of {parent.name}, got {at}")
+    before, known = parent.token_ids[:at], parent.logprobs[:at]
+    there = parent.logprobs[at] if at < len(parent.logprobs) else {}
+    ids = _token_ids(llm, there, token)
+    taken = instead(there, ids[0]) if len(ids) == 1 else None
+    return Branch(
+        prompt=parent.prompt, prompt_ids=parent.prompt_ids, parent=parent, position=at,
+        token_ids=[*before, *ids], logprobs=[*known, *([taken] if taken else [])],
+        text=llm.tokenizer.decode([*before, *ids]), fingerprint=parent.fingerprint,
+    )  # fmt: skip
+
+
+def _token_ids(llm: LLM, there: Position, token: int | str | None) -> list[int]:
+    """The ids of what a user calls a token at a position."""
+    if token is None:
+        return []
+    if not isinstance(token, str):
+        return [token]
+    named = [id for id, known in there.items() if known.decoded_token == token]
+    ids = named[:1] or llm.tokenizer.encode(token, add_special_tokens=False)
+    if not ids:
+        raise ParamError(f"{token!r} is no token of this model and no text that has any")
+    return ids
+
+
+def _read(llm: LLM, source: Any, prompt: Any, text: str | None) -> Source:
     if text is not None and source is None:
         return _text(llm, prompt, text)
     if source is None or (prompt is not None and not isinstance(source, CompletionOutput)):

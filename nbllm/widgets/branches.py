@@ -30,7 +30,8 @@ class Branch:
     token_ids, logprobs: of all its tokens, as `CompletionOutput` has them; logprobs are fewer, or
     none, until the tokens are scored. text: the generated text, all of it. num_given: so many of its
     tokens were given, the rest was generated. params: what makes that rest again; None: not known.
-    made: the run that it comes from. running: whether that still adds tokens.
+    made: the run that it comes from. running: whether that still adds tokens. fingerprint: of the model
+    whose tokens they are.
     """
 
     prompt: str
@@ -47,6 +48,7 @@ class Branch:
     params: SamplingParams | None = None
     made: Generation | None = None
     running: bool = False
+    fingerprint: str = ""
 
     @property
     def scored(self) -> bool:
@@ -62,15 +64,16 @@ class Branch:
         """The log-probability of its tokens from `position` on, as far as they are scored."""
         return math.fsum(own(p).logprob for p in self.logprobs[position:])
 
-    def output(self) -> RequestOutput:
-        """All of it as one output, as if it had been generated at once."""
+    def output(self, *, growing: bool = False) -> RequestOutput:
+        """All of it as one output, as if it had been generated at once. Where not all tokens are scored
+        there are no logprobs; growing: those that there are."""
+        some = self.scored or (growing and self.logprobs)
         completion = CompletionOutput(
             index=0,
             text=self.text,
             token_ids=self.token_ids,
             cumulative_logprob=self.cumulative_logprob,
-            # with holes it is a text
-            logprobs=self.logprobs if self.scored or self.running else None,
+            logprobs=self.logprobs if some else None,
             finish_reason=self.finish_reason,
         )
         return RequestOutput(

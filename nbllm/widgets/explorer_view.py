@@ -7,6 +7,7 @@ from typing import Any
 
 from traitlets import Dict, Int, List, Unicode
 
+from .. import views
 from ..views.data import rounded, token
 from ..views.visible import one_line, shortened
 from .branch_frames import taken
@@ -47,7 +48,7 @@ class ExplorerView(CompletionsView):
         self.running = branch is not None and branch.running
         # a new number: what was drawn is of another branch
         self._run, self._told = self._run + 1, {}
-        self._output = branch.output() if branch else None
+        self._output = branch.output(growing=branch.running) if branch else None
         if branch is None:
             self.result = {}
         self.draw()
@@ -89,10 +90,13 @@ def line(branch: Branch, depth: int) -> dict[str, Any]:
 def facts(branch: Branch) -> str:
     """What is worth knowing of a branch besides its text."""
     said = [branch.name]
+    if len(branch.token_ids) > views.MAX_TOKENS:
+        said.append("too long to be shown token by token: use .branch(position, token)")
     if branch.parent is not None:
         said.append(f"from {branch.parent.name} at {branch.position}{taken(branch)}")
     if (made := branch.made) is None:
-        return " · ".join([*said, "given"] if branch.num_given and not branch.running else said)
+        given = branch.num_given and not branch.running
+        return " · ".join([*said, "given"] if given else said)
     [output] = made.outputs
     said.append(made.provenance.model["name"])
     if branch.params is not None:

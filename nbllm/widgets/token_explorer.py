@@ -17,8 +17,8 @@ from . import branch_frames
 from .asked import defaults
 from .binding import bind
 from .branch_runs import Continuation, Run, Scoring
-from .branch_sources import Source, read
-from .branches import Branch, Branches, Position, choices, instead
+from .branch_sources import Source, parting, read
+from .branches import Branch, Branches, choices
 from .controls import ALTERNATIVES, SamplingControls
 from .explorer_controls import ExplorerControls
 from .explorer_view import ExplorerView
@@ -138,12 +138,13 @@ class TokenExplorer(Panel):
         position: of `of`'s tokens, from 0; None: its end, so it goes on. token: an id, the text of one
         of the alternatives, or any other text; None: drawn once more. of: None: the branch in view.
         Returns at once; what runs is stopped and keeps what it has made. With n > 1 it is n branches.
+        Tokens that are no alternatives are scored with their prompt, which is read anew for that.
         Raises `ParamError` for a position or a token that there is not.
         """
         llm, params = self.llm(), self.params
         with self.runs.lock:
             self._settle()
-            given = self._given(llm, self._find(of), position, token)
+            given = parting(llm, self._find(of), position, token)
             llm.intake.check_prompt([*given.prompt_ids, *given.token_ids])
             stops = set(params.stop_ids) | (set() if params.ignore_eos else llm.intake.eos_ids)
             if token is not None and given.token_ids[-1] in stops:
@@ -242,8 +243,7 @@ class TokenExplorer(Panel):
             self._typed = source
             self.prompt = source.prompt if source.typed is None else source.typed
             if not source.branches:
-                nothing = Branch(prompt=source.prompt, prompt_ids=source.prompt_ids)
-                self._start(Continuation(llm, nothing, params))
+                self._start(Continuation(llm, source.empty(), params))
                 return
             for branch in source.branches:
                 self._branches.add(branch)
@@ -256,9 +256,11 @@ class TokenExplorer(Panel):
 
     def _source(self) -> Source:
         """The prompt's text; its tokens are those of then, if it has not been changed since."""
-        if self._typed is not None and self._typed.prompt == self.prompt:
-            return replace(self._typed, branches=[])
-        return read(self.llm(), prompt=self.prompt)
+        llm, typed = self.llm(), self._typed
+        known = (self.prompt, llm.info().fingerprint)
+        if typed is not None and (typed.prompt, typed.fingerprint) == known:
+            return replace(typed, branches=[])
+        return read(llm, prompt=self.prompt)
 
     def _chosen(self, of: int, position: int, choice: int | None = None, text: str = "") -> None:
         """`branch`, as the page says it: `choice` counts the alternatives that it shows."""
@@ -266,24 +268,6 @@ class TokenExplorer(Panel):
             self.branch(position, text or None, of=of)
         else:
             self.branch(position, choices(self._find(of).logprobs[position])[choice], of=of)
-
-    def _given(
-        self, llm: LLM, parent: Branch, position: int | None, token: int | str | None
-    ) -> Branch:
-        """A branch of `parent` with the tokens that it begins with."""
-        count = len(parent.token_ids)
-        at = count if position is None else position
-        if not 0 <= at <= count:
-            raise ParamError(f"position is from 0 to {count}, the end of {parent.name}, got {at}")
-        before, known = parent.token_ids[:at], parent.logprobs[:at]
-        there = parent.logprobs[at] if at < len(parent.logprobs) else {}
-        ids = _token_ids(llm, there, token)
-        taken = instead(there, ids[0]) if len(ids) == 1 else None
-        return Branch(
-            prompt=parent.prompt, prompt_ids=parent.prompt_ids, parent=parent, position=at,
-            token_ids=[*before, *ids], logprobs=[*known, *([taken] if taken else [])],
-            text=llm.tokenizer.decode([*before, *ids]),
-        )  # fmt: skip
 
     def _end_at(self, llm: LLM, given: Branch) -> None:
         """A branch that is told to stop is at its end."""
@@ -307,7 +291,7 @@ class TokenExplorer(Panel):
             for output in outputs:
                 run.take(output)
             if self.shown in run.branches:
-                self.view.grow(self.shown.output())
+                self.view.grow(self.shown.output(growing=True))
 
         def end(error: Exception | None, stopped: bool) -> None:
             self._ended(run, error, stopped)
@@ -360,16 +344,3 @@ class TokenExplorer(Panel):
         """Say what has become of the tree."""
         self.view.show_tree(self._branches.tree(), self.shown)
         self.keep()
-
-
-def _token_ids(llm: LLM, there: Position, token: int | str | None) -> list[int]:
-    """The ids of what a user calls a token at a position."""
-    if token is None:
-        return []
-    if not isinstance(token, str):
-        return [token]
-    named = [id for id, known in there.items() if known.decoded_token == token]
-    ids = named[:1] or llm.tokenizer.encode(token, add_special_tokens=False)
-    if not ids:
-        raise ParamError(f"{token!r} is no token of this model and no text that has any")
-    return ids

@@ -531,3 +531,36 @@ def test_a_vanished_model_is_an_error_inside(explore):
     assert explorer.df.name.tolist() == ["kept"]
     assert math.isfinite(explorer.df.cumulative_logprob[0])
     assert isinstance(explorer.df, pd.DataFrame)
+
+
+def test_tokens_of_another_model_are_none_of_this_ones(explore, monkeypatch):
+    explorer = explore("abc", GREEDY)
+    explorer.branches[0].fingerprint = "other"
+    with pytest.raises(ParamError, match=r"of another model than .*; set \.model to the name"):
+        explorer.branch(1)
+    explorer._typed.fingerprint = "other"
+    explorer._typed.prompt_ids = [1, 2]
+    explorer.generate()
+    assert done(explorer).shown.prompt_ids != [1, 2]
+
+
+def test_while_it_is_scored_a_text_is_a_text(explore, llm):
+    explorer = explore()
+    with explorer.runs.lock:
+        explorer.explore(text="hello there")
+        [shown] = explorer.view.result["completions"]
+        assert shown["text"] == explorer.shown.text
+        assert "tokens" not in shown
+        assert explorer.df.cumulative_logprob.isna().tolist() == [True]
+        assert explorer.tokens_frame().logprob.isna().all()
+    done(explorer)
+    assert len(explorer.view.result["completions"][0]["tokens"]) == len(explorer.shown.token_ids)
+
+
+def test_very_long_branches_are_shown_as_text(explore, monkeypatch):
+    monkeypatch.setattr("nbllm.views.MAX_TOKENS", 50)
+    monkeypatch.setattr("nbllm.views.data.MAX_TOKENS", 50)
+    explorer = explore("abc", LONG)
+    assert "tokens" not in explorer.view.result["completions"][0]
+    assert "use .branch(position, token)" in explorer.view.facts
+    assert len(branched(explorer, 5).token_ids) == 205
