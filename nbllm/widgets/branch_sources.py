@@ -197,13 +197,18 @@ def _result(llm: LLM, result: Any) -> Source:
 
 
 def _row(llm: LLM, row: Any) -> Source:
-    """A row of a result's frame, or a frame of one."""
+    """A row of a result's frame, or a frame of one: texts, whose tokens are found anew."""
     if hasattr(row, "columns"):
         if len(row) != 1:
             raise ParamError(
                 f"one text is explored, the frame has {len(row):,} rows: give one, .iloc[0]"
             )
         row = row.iloc[0]
+    if getattr(row, "attrs", {}).get("nbllm", {}).get("kind") == "chat":
+        raise ParamError(
+            "a row of %%chat has the message, not the prompt that was sent: "
+            "give the result, or one of its .outputs"
+        )
     values = row.to_dict()
     text = next(
         (values[n] for n in ("text", "continuation") if isinstance(values.get(n), str)), None

@@ -216,6 +216,12 @@ class TokenExplorer(Panel):
                 return {"text/plain": NOTHING, "text/html": f"<i>{NOTHING}</i>"}, {}
             return branch_frames.bundle(branches)
 
+    def close(self) -> None:
+        # what has been made is part of what is left
+        with self.runs.lock:
+            self._settle()
+        super().close()
+
     def _actions(self) -> dict[str, Any]:
         """What the page may ask for."""
         named = {

@@ -149,6 +149,10 @@ def test_a_row_of_a_frame(explore, llm):
         assert (branch.prompt, branch.text) == ("abc", row.text)
         assert branch.finish_reason == "length"
         assert branch.cumulative_logprob == pytest.approx(row.cumulative_logprob, abs=1e-3)
+    chat = made.df.copy()
+    chat.attrs["nbllm"] = {"kind": "chat"}
+    with pytest.raises(ParamError, match="has the message, not the prompt"):
+        TokenExplorer(chat.iloc[0])
     with pytest.raises(ParamError, match="the frame has 2 rows"):
         TokenExplorer(pd.concat([made.df, made.df]))
     with pytest.raises(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 
 import pandas as pd
@@ -511,6 +512,30 @@ def test_closing_leaves_nothing(llm, published):
     assert set(_instances) == before
     assert [update for _, update, _, _ in published] == [False, True]
     until(lambda: llm.engine.num_unfinished == 0)
+
+
+def test_closed_while_it_runs_it_leaves_what_there_is(llm, published, monkeypatch):
+    explorer = TokenExplorer()
+    explorer._ipython_display_()
+    explorer.params, explorer.prompt = LONG, "abc"
+    messages = sent(explorer.view, monkeypatch)
+    explorer.generate()
+    until(lambda: messages)
+    explorer.close()
+    [completion] = published[-1][2][MIME]["outputs"][0]["completions"]
+    assert completion["finish_reason"] == "abort"
+    assert 0 < completion["num_tokens"] < 200
+
+
+def test_a_branch_reads_its_prefix_from_the_cache(explore, llm):
+    explorer = explore("abcdefgh" * 18, GREEDY)
+    branch = branched(explorer, 3, choices(explorer.shown.logprobs[3])[1])
+    [made] = branch.made.outputs
+    # all the whole pages of 64 tokens
+    assert made.num_cached_tokens == len(made.prompt_token_ids) // 64 * 64 == 128
+    assert re.search(
+        r"first token after \d+ ms, .* 128 of 1\d\d tokens cached", explorer.view.facts
+    )
 
 
 def test_an_unknown_model_leaves_no_widget(llm):
