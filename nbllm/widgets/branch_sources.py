@@ -201,7 +201,8 @@ def _row(llm: LLM, row: Any) -> Source:
     if hasattr(row, "columns"):
         if len(row) != 1:
             raise ParamError(
-                f"one text is explored, the frame has {len(row):,} rows: give one, .iloc[0]"
+                f"one text is explored, the frame has {len(row):,} rows: give one, such as "
+                ".iloc[0], or --row 0 with %tokenexplorer"
             )
         row = row.iloc[0]
     if getattr(row, "attrs", {}).get("nbllm", {}).get("kind") == "chat":

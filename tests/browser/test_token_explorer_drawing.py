@@ -181,6 +181,8 @@ def test_it_grows_and_what_is_new_can_be_chosen_at(explorer):
     assert first.evaluate("node => node.isConnected")
     assert tokens(explorer).count() == 7
     assert explorer.page.get_by_role("button", name="continue").is_disabled()
+    # how many there are is said at the end
+    assert not explorer.find(".nbllm-completion .nbllm-facts").is_visible()
     tokens(explorer).nth(6).click()
     dialog(explorer).get_by_role("button", name="owl").click()
     assert explorer.sent() == [{"action": "branch", "of": 1, "position": 6, "choice": 2}]
@@ -198,6 +200,8 @@ def test_the_tree(explorer):
         "items => items.map(i => { let n = 0; while ((i = i.parentElement.closest('li'))) n++; return n; })"
     )
     assert nesting == [0, 1, 2, 1, 0]
+    explorer.set(branches=[line(1, reason="running"), line(2, 1, **CHILD)])
+    assert explorer.find(".nbllm-branch").first.inner_text().split("\n")[2] == "running"
     row = explorer.find(".nbllm-branch").nth(1)
     text = " ".join(row.inner_text().split())
     assert text == "branch 2 “ called” 4.1 % at 2 little king length · 5 tokens · −2.50 A B"

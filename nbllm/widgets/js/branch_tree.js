@@ -78,6 +78,9 @@ function item(line, model, act) {
 
 /** @param {Line} line */
 function sizeOf({ num_tokens: count, cumulative_logprob: logprob, reason }) {
+  if (reason === "running") {
+    return reason;
+  }
   const sum = logprob === null ? "" : ` · ${logprob.toFixed(2).replace("-", "−")}`;
   return `${reason ? `${visible(reason)} · ` : ""}${count.toLocaleString()} token${count === 1 ? "" : "s"}${sum}`;
 }
