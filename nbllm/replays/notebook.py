@@ -62,22 +62,17 @@ def _completions(meta: Data, data: Data) -> Parts:
             values["seed"] = base["seed"] + i * meta["seed_step"]
         if (tail := meta.get("tails", {}).get(str(i))) is not None:
             values["truncate_prompt_tokens"] = tail
-        sent = _sent(meta, place)
+        # of branches: what is shown goes on from tokens that were sent
+        sent = meta["requests"][place] if "requests" in meta else None
         requests.append(
             sent or (meta["messages"][i] if meta["kind"] == "chat" else output["prompt"])
         )
         params.append(params_from(values, meta["kind"]))
         ids = meta["token_ids"][place]
         made = [_made(*each) for each in zip(output["completions"], ids, strict=False)]
-        # of a text that goes on from given tokens the sum is of these, too
+        # and its sum is of all of them
         expected.append([replace(m, logprob=None) for m in made] if sent else made)
     return requests, params, expected
-
-
-def _sent(meta: Data, place: int) -> Data | None:
-    """Token ids that were sent for an output, where its prompt does not tell: of branches."""
-    ids = meta.get("prompt_token_ids")
-    return None if ids is None else {"prompt_token_ids": ids[place]}
 
 
 def _beam(meta: Data, data: Data) -> Parts:

@@ -11,6 +11,7 @@ from ..errors import ParamError
 from ..replays import Made, Recording
 from ..results.provenance import plain
 from ..views.tokens import probability, quoted
+from .branch_runs import request
 from .branches import Branch, own
 from .diff import token_diff
 
@@ -104,15 +105,10 @@ def recording(branches: Sequence[Branch]) -> Recording:
     return Recording(
         kind="completions",
         model=ran[0].made.provenance.model,
-        requests=[{"prompt_token_ids": sent(b)} for b in ran],
+        requests=[request(b, b.num_given) for b in ran],
         params=[b.params.clone() for b in ran if b.params is not None],
         expected=[[_made(b)] for b in ran],
     )
-
-
-def sent(branch: Branch) -> list[int]:
-    """The tokens that what was generated of it goes on from."""
-    return [*branch.prompt_ids, *branch.token_ids[: branch.num_given]]
 
 
 def _metadata(branches: Sequence[Branch]) -> dict[str, Any]:
@@ -130,7 +126,7 @@ def _metadata(branches: Sequence[Branch]) -> dict[str, Any]:
         "settings": [
             plain(b.params) if b.params is not None and _again(b) else {} for b in branches
         ],
-        "prompt_token_ids": [sent(b) for b in branches],
+        "requests": [request(b, b.num_given) for b in branches],
         "token_ids": [[b.token_ids[b.num_given :]] if _again(b) else [] for b in branches],
     }
     return {"nbllm": record}

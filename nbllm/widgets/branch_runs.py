@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import ParamError
 from ..outputs import CompletionOutput, RequestOutput
 from ..results.generation import Generation, cut_short
 from ..results.provenance import Provenance
@@ -20,29 +19,30 @@ if TYPE_CHECKING:
     from .runs import Stream
 
 
+def request(branch: Branch, num_given: int) -> dict[str, Any]:
+    """The prompt that goes on from so many of a branch's tokens."""
+    given = branch.token_ids[:num_given]
+    return {"prompt_token_ids": [*branch.prompt_ids, *given], "num_begun": num_given}
+
+
 class Continuation:
     """A run that goes on from the tokens of a new branch; of `n` completions each is a branch.
 
     made: what it has become, once it has ended; None: nothing.
 
     params: of the run; what they count (max_tokens, penalties, stop strings) begins with it. given:
-    a branch with the tokens to go on from; where it is not scored, the run does that too. Raises
-    `ParamError` for structured outputs of which a part is given: a grammar begins with the text.
+    a branch with the tokens to go on from; where it is not scored, the run does that too. Structured
+    outputs hold for all of its tokens: given ones that do not fit are an error of the run.
     """
 
     def __init__(self, llm: LLM, given: Branch, params: SamplingParams):
-        if params.structured_outputs is not None and given.token_ids:
-            raise ParamError(
-                "structured_outputs holds from the first token on and cannot go on inside a text; "
-                "set .params without it"
-            )
         self.llm = llm
         self._ids, self._known, self._scored = given.token_ids, given.logprobs, given.scored
         prompt_logprobs = None if given.scored else params.logprobs
         self.work = Work(
             kind="completions",
             prompts=[given.prompt + given.text],
-            requests=[{"prompt_token_ids": [*given.prompt_ids, *given.token_ids]}],
+            requests=[request(given, len(given.token_ids))],
             params=replace(params, prompt_logprobs=prompt_logprobs, truncate_prompt_tokens=None),
         )
         self.work.seed()

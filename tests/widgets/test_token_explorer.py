@@ -227,14 +227,20 @@ def test_unknown_branches(explore):
         explorer.rename("  ")
 
 
-def test_structured_outputs_hold_from_the_start(explore):
-    wanted = StructuredOutputsParams(regex="[a-c]{4}")
+def test_structured_outputs_hold_for_the_whole_text(explore):
+    wanted = StructuredOutputsParams(regex="x[a-c]{4}y")
     explorer = explore("x", SamplingParams(structured_outputs=wanted, max_tokens=9, logprobs=2))
-    assert len(explorer.shown.text) == 4
-    with pytest.raises(ParamError, match="cannot go on inside a text"):
-        explorer.branch(1)
-    explorer.generate()
-    assert len(done(explorer).branches) == 2
+    root = explorer.shown.text
+    other = "a" if root[2] != "a" else "b"
+    branch = branched(explorer, 2, other)
+    assert re.fullmatch("x[a-c]{4}y", branch.text)
+    assert branch.text[:3] == root[:2] + other
+    assert branch.finish_reason == "stop"
+    assert nbllm.replay(explorer).identical
+    explorer.branch(2, "z")
+    assert explorer.wait(30)
+    assert "structured_outputs, after" in explorer.error
+    assert [b.number for b in explorer.branches] == [1, 2]
 
 
 def test_the_page_gets_what_is_given_at_once_and_then_new_tokens(explore, monkeypatch):
@@ -475,11 +481,12 @@ def test_all_branches_can_be_made_again(explore, tmp_path):
     assert nbllm.replay(explorer).identical
     assert nbllm.replay(nbllm.last).identical
     # and from the notebook that was saved
-    data, metadata = explorer.static()
-    cell = {"cell_type": "code", "outputs": [{"data": data, "metadata": metadata}]}
+    bundles = [explorer.static(), nbllm.last._repr_mimebundle_()]
+    outputs = [{"data": data, "metadata": metadata} for data, metadata in bundles]
     path = tmp_path / "saved.ipynb"
-    path.write_text(json.dumps({"cells": [cell]}))
-    [(_, recording)] = recordings(path)
+    path.write_text(json.dumps({"cells": [{"cell_type": "code", "outputs": outputs}]}))
+    [(_, recording), (_, last)] = recordings(path)
+    assert replayed(last).identical
     assert [len(each) for each in recording.expected] == [1, 1, 1, 0]
     assert replayed(recording).identical
     recording.expected[1][0].token_ids[2] += 1
