@@ -26,7 +26,7 @@ class ExplorerView(CompletionsView):
     """shown: the number of the branch whose tokens `result` has, 0 for none; position: of its first own
     token. prompt: what is in front of it. facts: a line about it. forks: [position, numbers of the
     branches that part there]. branches: a line a branch, as `line` has it, in the order of the tree.
-    pins: name → such a line with "tokens" and "facts". spans: where the two differ, as `token_diff` has it.
+    pins: name → such a line, with what `_side` adds.
     """
 
     _esm = esm("token_explorer")
@@ -38,7 +38,6 @@ class ExplorerView(CompletionsView):
     forks = List().tag(sync=True)
     branches = List().tag(sync=True)
     pins = Dict().tag(sync=True)
-    spans = List().tag(sync=True)
 
     def show_branch(self, branch: Branch | None) -> None:
         """Show this branch; None: nothing."""
@@ -61,10 +60,15 @@ class ExplorerView(CompletionsView):
 
     def compare(self, pins: Mapping[str, Branch]) -> None:
         """Show the pinned branches; of two, where they differ."""
-        both = [pins[name].token_ids for name in ("A", "B") if name in pins]
-        start = num_shared(*pins.values()) if len(pins) == 2 else 0
-        self.spans = [list(span) for span in token_diff(*both)] if len(both) == 2 else []
-        self.pins = {name: _side(branch, start) for name, branch in pins.items()}
+        if len(pins) < 2:
+            self.pins = {name: _side(branch, 0, None) for name, branch in pins.items()}
+            return
+        a, b = pins["A"], pins["B"]
+        start, spans = num_shared(a, b), token_diff(a.token_ids, b.token_ids)
+        self.pins = {
+            "A": _side(a, start, [[i, j] for same, i, j, _, _ in spans if not same]),
+            "B": _side(b, start, [[k, m] for same, _, _, k, m in spans if not same]),
+        }
 
 
 def line(branch: Branch, depth: int) -> dict[str, Any]:
@@ -120,13 +124,15 @@ def _forks(shown: Branch, branches: Sequence[Branch]) -> list[list[Any]]:
     return [[at, list(found[at].values())] for at in sorted(found)]
 
 
-def _side(branch: Branch, start: int) -> dict[str, Any]:
-    """One of two that are compared. start: how many tokens they begin with alike."""
+def _side(branch: Branch, start: int, differs: Sequence[Sequence[int]] | None) -> dict[str, Any]:
+    """A pinned branch. start: how many tokens it begins with as the other does. differs: where it has
+    tokens that the other has not, as [begin, end]; None: there is no other."""
     after = branch.logprob_after(start) if branch.scored else None
     return {
         **line(branch, 0),
         "whole": branch.text,
         "shared": start,
+        "differs": differs,
         "after": None if after is None else rounded(after),
         "tokens": [token(p) for p in branch.logprobs] if branch.scored else [],
     }

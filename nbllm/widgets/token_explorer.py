@@ -41,9 +41,9 @@ class TokenExplorer(Panel):
     result of a magic, a `RequestOutput`, a `CompletionOutput` (with prompt=), a `BeamSearchOutput` or a
     row of a result's frame is shown; what it lacks of log-probabilities is computed. text: instead of a
     source, a text to score, behind a prompt if there is one. params: of what is generated; default:
-    those of the source, else the model's with max_tokens=256; what they count begins at the branch,
-    but structured_outputs hold for the whole text.
-    model: a loaded model's name; None: the current one, or the bundled one where none is loaded.
+    those of the source, else the model's with max_tokens=256; what they count begins at the branch, but
+    structured_outputs hold for the whole text. model: a loaded model's name; None: the current one, or
+    the bundled one where none is loaded.
 
     `branches` has all of them, `shown` the one in view; `df` and `tokens_frame()` are frames of them.
     `generate`, `score`, `branch`, `stop`, `wait`, `show`, `rename`, `remove`, `pin` and `compare` are

@@ -14,7 +14,7 @@ HOSTILE = results.HOSTILE + "[a](javascript:window.hacked=1)"
 SHEETS = css("frame", "tokens", "completions", "compared", "token_explorer")
 EMPTY = {
     "running": False, "result": {}, "shown": 0, "position": 0, "prompt": "", "facts": "", "forks": [],
-    "branches": [], "pins": {}, "spans": [],
+    "branches": [], "pins": {},
 }  # fmt: skip
 WORDS = [" little", " king", " named", " Mark", "."]
 
@@ -50,14 +50,16 @@ SHOWN = {
 
 def side(branch, words, **more):
     return {
-        **line(branch), "whole": "".join(words), "shared": 2, "after": -1.5,
+        **line(branch), "whole": "".join(words), "shared": 2, "after": -1.5, "differs": None,
         "tokens": [token(word) for word in words], **more,
     }  # fmt: skip
 
 
 PINNED = {
-    "pins": {"A": side(1, WORDS), "B": side(2, [*WORDS[:2], " called", " Mark", "!"])},
-    "spans": [[True, 0, 2, 0, 2], [False, 2, 3, 2, 3], [True, 3, 4, 3, 4], [False, 4, 5, 4, 5]],
+    "pins": {
+        "A": side(1, WORDS, differs=[[2, 3], [4, 5]]),
+        "B": side(2, [*WORDS[:2], " called", " Mark", "!"], differs=[[2, 3], [4, 4], [4, 5]]),
+    }
 }
 
 
@@ -258,14 +260,15 @@ def test_two_branches_side_by_side(explorer):
     assert "“ called”" in explorer.find(".nbllm-compared [role=tooltip]").inner_text()
     explorer.page.get_by_role("button", name="unpin A").click()
     assert explorer.sent() == [{"action": "unpin", "name": "A"}]
-    explorer.set(pins={"B": PINNED["pins"]["B"]}, spans=[])
+    explorer.set(pins={"B": {**PINNED["pins"]["B"], "differs": None}})
+    assert explorer.find(".nbllm-side .nbllm-inherited").count() == 0
     assert explorer.find("ins").count() == 0
     assert not explorer.find(".nbllm-parting").is_visible()
 
 
 def test_sides_without_scores(explorer):
     bare = side(2, [], cumulative_logprob=None, after=None, whole="a text", tokens=[])
-    explorer.set(pins={"A": bare, "B": PINNED["pins"]["B"]}, spans=[[False, 0, 5, 0, 5]])
+    explorer.set(pins={"A": bare, "B": PINNED["pins"]["B"]})
     assert explorer.find(".nbllm-side").first.inner_text().endswith("5 tokens\na text")
 
 
@@ -289,7 +292,7 @@ def test_untrusted_text_is_inert(explorer):
     explorer.set(
         result={"run": 5, "completions": [whole]}, prompt=HOSTILE, facts=HOSTILE, error=HOSTILE,
         note=HOSTILE, branches=[line(1, **bad), line(2, 1, **bad)], forks=[[0, [2]]],
-        pins={n: side(1, words, name=HOSTILE) for n in "AB"}, spans=[[False, 0, 2, 0, 2]],
+        pins={n: side(1, words, name=HOSTILE, differs=[[0, 2]]) for n in "AB"},
     )  # fmt: skip
     tokens(explorer).first.click()
     assert explorer.find("img, script, a, iframe").count() == 0

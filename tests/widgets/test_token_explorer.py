@@ -382,11 +382,16 @@ def test_comparing(explore):
     assert [pins[n]["branch"] for n in "AB"] == [1, 2]
     assert pins["B"]["shared"] == 2
     assert pins["B"]["after"] == pytest.approx(branch.logprob_after(2), abs=1e-3)
-    assert explorer.view.spans[0] == [True, 0, 2, 0, 2]
+    assert pins["B"]["differs"][0][0] == 2
+    for name, text in {"A": "text_a", "B": "text_b"}.items():
+        said = [
+            "".join(t["text"] for t in pins[name]["tokens"][i:j]) for i, j in pins[name]["differs"]
+        ]
+        assert said == spans[text][~spans.shared].tolist()
     with pytest.raises(ParamError, match="as A or B, got 'C'"):
         explorer.pin("C")
     explorer.unpin("A")
-    assert explorer.view.spans == []
+    assert explorer.view.pins["B"]["differs"] is None
 
 
 def test_a_pinned_branch_that_grows_is_compared_when_it_has_ended(explore):

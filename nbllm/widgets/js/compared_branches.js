@@ -7,8 +7,7 @@ import { oneLine, visible } from "./visible.js";
 
 /**
  * @typedef {import("./branch_tree.js").Line & {whole: string, shared: number, after: number | null,
- *   tokens: import("./alternatives.js").Token[]}} Side
- * @typedef {[same: boolean, beginA: number, endA: number, beginB: number, endB: number]} Span
+ *   differs: [begin: number, end: number][] | null, tokens: import("./alternatives.js").Token[]}} Side
  */
 
 /**
@@ -21,59 +20,55 @@ export function drawSides(section, parting, model, act) {
   /** @type {Record<string, Side>} */
   const pins = model.get("pins");
   const names = ["A", "B"].filter(name => pins[name]);
-  /** @type {Span[]} */
-  const spans = model.get("spans");
   section.hidden = !names.length;
   parting.hidden = names.length < 2;
   parting.textContent = names.length < 2 ? "" : partingOf(pins.A, pins.B);
   const alternatives = new Alternatives();
-  const sides = names.map(name => side(name, pins[name], spans, names.length > 1, alternatives, act));
+  const sides = names.map(name => side(name, pins[name], alternatives, act));
   section.replaceChildren(...sides, alternatives.node);
 }
 
 /**
  * @param {string} name
  * @param {Side} branch
- * @param {Span[]} spans
- * @param {boolean} several
  * @param {Alternatives} alternatives
  * @param {import("./frame.js").Frame["act"]} act
  */
-function side(name, branch, spans, several, alternatives, act) {
+function side(name, branch, alternatives, act) {
   const unpin = button("unpin", () => act("unpin", { name }), `unpin ${name}`);
   const title = element("h4", "", `${name}: ${visible(branch.name)} `, unpin);
-  const facts = textElement("div", "nbllm-facts", measure(branch, several));
-  return element("article", "nbllm-side", title, facts, sideText(name, branch, spans, alternatives));
+  const facts = textElement("div", "nbllm-facts", measure(branch));
+  return element("article", "nbllm-side", title, facts, sideText(name, branch, alternatives));
 }
 
-/** @param {string} name @param {Side} branch @param {Span[]} spans @param {Alternatives} alternatives */
-function sideText(name, branch, spans, alternatives) {
+/** @param {string} name @param {Side} branch @param {Alternatives} alternatives */
+function sideText(name, branch, alternatives) {
   if (!branch.tokens.length) {
     return textElement("div", "nbllm-text", visible(branch.whole));
   }
   const text = new TokenText(alternatives, `${name}: ${visible(branch.name)}`);
   text.append(branch.tokens);
-  for (const [same, ...ends] of spans) {
-    const [begin, end] = name === "A" ? ends.slice(0, 2) : ends.slice(2);
-    if (!same && begin < end) {
-      const mark = element(name === "A" ? "del" : "ins", "");
-      text.spans[begin].before(mark);
-      mark.append(...text.spans.slice(begin, end));
-    } else if (same) {
-      text.spans.slice(begin, end).forEach(span => span.classList.add("nbllm-inherited"));
-    }
+  if (branch.differs) {
+    text.spans.forEach(span => span.classList.add("nbllm-inherited"));
+  }
+  for (const [begin, end] of branch.differs ?? []) {
+    const spans = text.spans.slice(begin, end);
+    const mark = element(name === "A" ? "del" : "ins", "");
+    spans[0]?.before(mark);
+    mark.append(...spans);
+    spans.forEach(span => span.classList.remove("nbllm-inherited"));
   }
   return text.node;
 }
 
-/** @param {Side} branch @param {boolean} several */
-function measure({ num_tokens: count, cumulative_logprob: sum, shared, after }, several) {
+/** @param {Side} branch */
+function measure({ num_tokens: count, cumulative_logprob: sum, shared, after, differs }) {
   const facts = [`${count.toLocaleString()} token${count === 1 ? "" : "s"}`];
   if (sum !== null) {
     facts.push(`log-probability ${signed(sum)}, ${signed(sum / Math.max(1, count))} per token`);
   }
   const rest = count - shared;
-  if (several && after !== null && rest > 0) {
+  if (differs && after !== null && rest > 0) {
     facts.push(`where they differ ${signed(after)}, ${signed(after / rest)} per token`);
   }
   return facts.join(" · ");

@@ -28,7 +28,7 @@ function render({ model, el }) {
   view.draw(["shown"], () => {
     tools.hidden = !model.get("shown");
   });
-  view.draw(["pins", "spans"], () => drawSides(sides, parting, model, view.act));
+  view.draw(["pins"], () => drawSides(sides, parting, model, view.act));
   view.draw(["branches", "shown", "pins"], () => drawTree(tree, model, view.act));
   view.draw(["branches"], () => {
     field.press.disabled = !model.get("branches").length;
