@@ -14,12 +14,14 @@ from .sampling_params import BeamSearchParams, SamplingParams
 class Prompt:
     """A text, or token ids, or both (a rendered conversation).
 
-    read: of a conversation, how its answer becomes a message; see `nbllm.chat.parse`.
+    read: of a conversation, how its answer becomes a message; see `nbllm.chat.parse`. num_begun: so many
+    of its last tokens are the beginning of an output that goes on: a grammar begins with them.
     """
 
     text: str | None = None
     token_ids: list[int] | None = None
     read: Callable[..., dict[str, Any]] | None = None
+    num_begun: int = 0
 
     def ids(self, encode: Callable[[str], list[int]]) -> list[int]:
         """The token ids, encoded from the text unless given."""
@@ -30,7 +32,10 @@ class Prompt:
 
 
 def as_prompts(prompts: Any) -> list[Prompt]:
-    """One prompt or any iterable of them: str, {"prompt": …}, token ids, {"prompt_token_ids": …}, `Prompt`."""
+    """One prompt or any iterable of them: str, {"prompt": …}, token ids, {"prompt_token_ids": …}, `Prompt`.
+
+    A dictionary of ids may have "num_begun": see `Prompt`.
+    """
     if isinstance(prompts, str | Mapping | Prompt):
         return [_prompt(prompts)]
     if not isinstance(prompts, Iterable):
@@ -118,7 +123,11 @@ def _prompt(item: Any) -> Prompt:
             raise PromptError(
                 f"a prompt dictionary needs 'prompt' or 'prompt_token_ids', got keys {sorted(item)}"
             )
-        return Prompt(text=text, token_ids=None if ids is None else _ids(ids))
+        token_ids = None if ids is None else _ids(ids)
+        begun = item.get("num_begun", 0)
+        if not _is_id(begun) or not 0 <= begun <= len(token_ids or ()):
+            raise PromptError(f"num_begun is a number of the prompt's token ids, got {begun!r}")
+        return Prompt(text=text, token_ids=token_ids, num_begun=begun)
     if isinstance(item, Iterable):
         return Prompt(token_ids=_ids(item))
     raise PromptError(f"a prompt must be a string, token ids, or a dictionary, got {item!r}")

@@ -89,13 +89,19 @@ class Intake:
         except PromptError as error:
             raise PromptError(f"{where}{error}") from None
 
-    def request(self, id: str, ids: list[int], params: SamplingParams, **more: Any) -> Request:
-        """One request for the prompt `ids`; `more` are fields of `Request`."""
+    def request(
+        self, id: str, ids: list[int], params: SamplingParams, *, num_begun: int = 0, **more: Any
+    ) -> Request:
+        """One request for the prompt `ids`, whose last `num_begun` begin what a grammar describes.
+
+        `more` are fields of `Request`.
+        """
         room = self.max_model_len - len(ids)
         limit = len(ids) + min(room, params.max_tokens or room)
         wanted, ignore_eos = params.structured_outputs, params.ignore_eos
+        begin = max(0, len(ids) - num_begun)
         matcher = (
-            self.grammars.matcher(wanted, begin=len(ids), ignore_eos=ignore_eos) if wanted else None
+            self.grammars.matcher(wanted, begin=begin, ignore_eos=ignore_eos) if wanted else None
         )
         return Request(
             id=id,
@@ -169,6 +175,7 @@ class Intake:
                 f"{id}-{i}",
                 ids,
                 params,
+                num_begun=prompt.num_begun,
                 seed=(seed + i + 2**63) % 2**64 - 2**63,  # the 64 bits that the noise takes
                 bad_words=words,
                 # the children's prompts are worth the same
@@ -190,6 +197,10 @@ class Intake:
     ) -> BeamCompletions:
         ids, wanted = prompt.ids(self.tokenizer.encode), params.structured_outputs
         self.check_prompt(ids)
+        if prompt.num_begun and wanted:
+            raise ParamError(
+                "a beam search with structured_outputs begins them: num_begun must be 0"
+            )
         eos = self.eos_ids if params.early_stopping is None or wanted else self.model_eos_ids
         ignore_eos = params.ignore_eos
         search = Search(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .magics import Nbllm
 
 _LINE = re.compile(
-    r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|playground|enginestatus|nbllm)\s(.*)"
+    r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|playground|tokenexplorer|enginestatus|nbllm)\s(.*)"
 )
 
 
@@ -137,7 +137,8 @@ def values(magics: Nbllm, magic: str, done: list[str]) -> list[str] | None:
         return ["cpu", "cuda"]
     if flag == "--early-stopping":
         return ["true", "false", "never"]
-    if (fits := _VARIABLES.get(flag)) is not None:
+    fits = _is_explored if (magic, flag) == ("tokenexplorer", "--from") else _VARIABLES.get(flag)
+    if fits is not None:
         return [name for name, value in known.items() if name[0] != "_" and fits(value)]
     # the rest is numbers, texts, and files, which IPython completes itself
     return None
@@ -165,6 +166,10 @@ def _is_schema(value: Any) -> bool:
 
 def _is_conversation(value: Any) -> bool:
     return isinstance(value, Conversation | Reply) or is_conversation(value)
+
+
+def _is_explored(value: Any) -> bool:
+    return hasattr(value, "outputs") or hasattr(value, "token_ids") or hasattr(value, "iloc")
 
 
 _VARIABLES: dict[str, Callable[[Any], bool]] = {

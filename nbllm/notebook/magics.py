@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..entrypoints.openai import Server
-    from ..widgets import EngineStatus, Playground
+    from ..widgets import EngineStatus, Playground, TokenExplorer
 
 SHAPE = (*STRUCTURED_FLAGS, *CHOICE_FLAGS)
 SAMPLING = (*SAMPLING_FLAGS, *SHAPE, PROCESSORS)
@@ -252,6 +252,30 @@ class Nbllm(Magics):
         runs, `.code()` the cell that does the same.
         """
         return self._do(panels.playground, self.playground, line, cell, local_ns)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    @magic_arguments()
+    @argument("words", nargs="*", help="in a cell: variable for the widget; on a line: the prompt")
+    @argument("--score", action="store_true", help="score the text as it is, generate nothing")
+    @argument(
+        "--from", dest="from_", metavar="VARIABLE",
+        help="explore this instead: a result, an output, a DataFrame; _ is the last cell's value",
+    )  # fmt: skip
+    @argument("--row", metavar="N", type=int, help="of the DataFrame, from 0")
+    @with_flags(SAMPLING, PANEL_FLAGS)
+    def tokenexplorer(
+        self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> TokenExplorer:
+        """See a text token by token; choose another token anywhere, and the text goes on from there.
+
+        `%%tokenexplorer [NAME]` takes the rest of the cell as the prompt, `%tokenexplorer` the rest of
+        the line; `{{ }}` is as in %%generate. It is generated from at once, or with --score looked at
+        as it is. Flags say what the controls begin with. The widget is the cell's value: `.df` has its
+        branches, `.tokens_frame()` their tokens.
+        """
+        return self._do(panels.tokenexplorer, self.tokenexplorer, line, cell, local_ns)
 
     @line_magic
     def enginestatus(self, line: str) -> EngineStatus:

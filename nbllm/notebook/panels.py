@@ -1,15 +1,21 @@
-"""`%%playground`: widgets, with what a magic's flags say."""
+"""`%%playground`, `%%tokenexplorer`: widgets, with what a magic's flags say."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
 
 from ..results.work import MAX_TOKENS
 from .command_line import Call
+from .flags import given
+from .prompts import filled_in
 from .runs import Runs
+from .sampling_flags import SAMPLING
+from .variables import variable
 
 if TYPE_CHECKING:
-    from ..widgets import Playground
+    from ..widgets import Playground, TokenExplorer
 
 
 def playground(runs: Runs, call: Call) -> Playground:
@@ -23,3 +29,42 @@ def playground(runs: Runs, call: Call) -> Playground:
     if call.out:
         runs.shell.user_ns[call.out] = widget
     return widget
+
+
+def tokenexplorer(runs: Runs, call: Call) -> TokenExplorer:
+    """A text token by token."""
+    from ..widgets import TokenExplorer
+
+    args = call.args
+    source = _explored(call) if args.from_ or args.row is not None else None
+    params = runs.params(runs.llm(args.model), call, MAX_TOKENS)
+    text = filled_in(call, [{}])[0] if call.prompt else None
+    if args.score and text is None:
+        raise UsageError("--score what? give a text, or a variable with --from")
+    begin: dict[str, Any] = {"text" if args.score else "prompt": text}
+    # a source knows what it was made with, unless flags say otherwise
+    said = any(value is not None for value in given(args, SAMPLING).values())
+    chosen = params if source is None or said else None
+    widget = TokenExplorer(source, chosen, model=args.model, **begin)
+    if call.out:
+        runs.shell.user_ns[call.out] = widget
+    return widget
+
+
+def _explored(call: Call) -> Any:
+    """What `--from VARIABLE` names, of a DataFrame its `--row`."""
+    args, name = call.args, call.args.from_
+    if not name or call.prompt or args.score:
+        wrong = "--row goes with --from" if not name else "--from VARIABLE goes without a prompt"
+        raise UsageError(f"{wrong}: the variable has the text that is explored")
+    value = variable("--from", name, call.namespace)
+    if args.row is None:
+        return value
+    if not hasattr(value, "iloc"):
+        kind = type(value).__name__
+        raise UsageError(f"--row: {name} is a {kind}, a DataFrame is needed")
+    try:
+        return value.iloc[args.row]
+    except IndexError:
+        size = len(value)
+        raise UsageError(f"--row {args.row}: {name} has {size:,} rows, from 0") from None

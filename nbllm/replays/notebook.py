@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,16 @@ def _completions(meta: Data, data: Data) -> Parts:
             values["seed"] = base["seed"] + i * meta["seed_step"]
         if (tail := meta.get("tails", {}).get(str(i))) is not None:
             values["truncate_prompt_tokens"] = tail
-        requests.append(meta["messages"][i] if meta["kind"] == "chat" else output["prompt"])
+        # of branches: what is shown goes on from tokens that were sent
+        sent = meta["requests"][place] if "requests" in meta else None
+        requests.append(
+            sent or (meta["messages"][i] if meta["kind"] == "chat" else output["prompt"])
+        )
         params.append(params_from(values, meta["kind"]))
         ids = meta["token_ids"][place]
-        made = zip(output["completions"], ids, strict=False)
-        expected.append([_made(c, token_ids) for c, token_ids in made])
+        made = [_made(*each) for each in zip(output["completions"], ids, strict=False)]
+        # and its sum is of all of them
+        expected.append([replace(m, logprob=None) for m in made] if sent else made)
     return requests, params, expected
 
 

@@ -118,6 +118,9 @@ class Generation:
         if self.work.kind == "chat":
             count = -(-len(shown) // len(self.work.settings))
             more["messages"] = list(self.work.requests[:count])
+        elif not all(isinstance(request, str) for request in self.work.requests):
+            # the prompt that is shown does not tell its tokens
+            more["requests"] = [self.work.request(place) for place in range(len(shown))]
         if self.work.tails:
             more["tails"] = self._tails
         return self.provenance.metadata(self.seconds, self.num_tokens, **more)

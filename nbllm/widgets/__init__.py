@@ -3,7 +3,7 @@
     panel.py     what every widget is: controls and a view, and what is left of them ─┐
     view.py      the part that its own ES module draws ── modules.py, js/, css/       ├── playground.py
     runs.py      its runs, in the background ── loop.py                               ├── engine_status.py
-    controls.py  controls of SamplingParams                                          ─┘
+    controls.py  controls of SamplingParams                                          ─┴── token_explorer.py
 
 Each is imported when it is first used.
 """
@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .engine_status import EngineStatus
     from .playground import Playground
+    from .token_explorer import TokenExplorer
 
-_HOME = {"EngineStatus": "engine_status", "Playground": "playground"}
+_HOME = {
+    "EngineStatus": "engine_status",
+    "Playground": "playground",
+    "TokenExplorer": "token_explorer",
+}
 
-__all__ = ["EngineStatus", "Playground"]
+__all__ = ["EngineStatus", "Playground", "TokenExplorer"]
 
 
 def __getattr__(name: str):

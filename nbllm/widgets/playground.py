@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
@@ -19,6 +18,7 @@ from ..sampling_params import SamplingParams
 from ..templating import Template
 from . import history
 from .asked import Asked, defaults
+from .binding import bind
 from .cell import configured, generate_cell
 from .controls import SamplingControls
 from .history import Entry, History
@@ -157,12 +157,7 @@ class Playground(Panel):
 
     def to_frame(self, name: str) -> None:
         """Bind `df` to a variable of the notebook."""
-        if not name.isidentifier() or iskeyword(name):
-            raise ParamError(f"{name!r} is not a variable name")
-        if (shell := get_ipython()) is None:
-            raise ParamError("there is no notebook to bind a variable in: use .df")
-        frame = shell.user_ns[name] = self.df
-        self.view.note = f"{name} is a DataFrame of {len(frame):,} rows"
+        self.view.note = bind(name, self.df)
 
     def code(self) -> str:
         """The cell that does the same; the run that is shown, if nothing was changed since."""

@@ -19,7 +19,7 @@ class PlaygroundView(CompletionsView):
     """
 
     _esm = esm("playground")
-    _css = css("frame", "tokens", "completions", "playground")
+    _css = css("frame", "tokens", "completions", "compared", "playground")
     shown = Int().tag(sync=True)
     facts = Unicode().tag(sync=True)
     history = List().tag(sync=True)

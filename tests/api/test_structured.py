@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from schemas import schema
 
-from nbllm import LLM, SamplingParams, StructuredOutputsParams
+from nbllm import LLM, BeamSearchParams, SamplingParams, StructuredOutputsParams
 from nbllm.errors import ParamError
 from nbllm.sampling_params import RequestOutputKind
 
@@ -449,3 +449,28 @@ def test_rules_between_fields():
     assert StructuredOutputsParams(choice=("a", "b")).choice == ["a", "b"]
     with pytest.raises(ParamError, match="did you mean 'regex'"):
         StructuredOutputsParams(regex="a").regx = "b"
+
+
+# --- outputs that go on
+
+
+@pytest.mark.parametrize("at", [0, 1, 7, -1])
+def test_an_output_goes_on_where_it_was_cut(tiny, at):
+    """From its own tokens it becomes what it was, and ends where its grammar ends."""
+    whole = tiny.generate(ANNA, params(json=PERSON), use_tqdm=False)[0]
+    ids = whole.outputs[0].token_ids[:at]
+    begun = {"prompt_token_ids": [*whole.prompt_token_ids, *ids], "num_begun": len(ids)}
+    assert [*ids, *one(tiny, begun, json=PERSON).token_ids] == whole.outputs[0].token_ids
+
+
+def test_what_was_begun_has_to_fit(ascii_llm):
+    encode = ascii_llm.tokenizer.encode
+    fits, not_ = ({"prompt_token_ids": encode("xab"), "num_begun": n} for n in (2, 3))
+    assert re.fullmatch("[a-c]{3}", one(ascii_llm, fits, regex="[a-c]{5}").text)
+    with pytest.raises(ParamError, match="structured_outputs, after"):
+        one(ascii_llm, not_, regex="[a-c]{5}")
+    wanted = StructuredOutputsParams(regex="[a-c]{5}")
+    search = BeamSearchParams(beam_width=2, max_tokens=5, structured_outputs=wanted)
+    with pytest.raises(ParamError, match="num_begun must be 0"):
+        ascii_llm.beam_search(fits, search)
+    assert ascii_llm.engine.num_unfinished == 0

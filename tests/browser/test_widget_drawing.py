@@ -32,7 +32,7 @@ def token(text, logprob=-0.5, top=()):
 @pytest.fixture
 def playground(bare):
     """An empty Playground's view."""
-    sheets = css("frame", "tokens", "completions", "playground")
+    sheets = css("frame", "tokens", "completions", "compared", "playground")
     return mount(bare, esm("playground"), sheets, PLAYGROUND)
 
 
@@ -289,7 +289,7 @@ def test_without_jupyterlab_it_is_readable_too(bare, shots, scheme):
         **PLAYGROUND, "result": {"run": 1, "completions": [STORY]}, "history": [line(1), line(2)],
         "shown": 2, "pins": pins, "diff": [left, right], "code": "%%generate", "error": "no", "facts": "run 2",
     }  # fmt: skip
-    sheets = css("frame", "tokens", "completions", "playground")
+    sheets = css("frame", "tokens", "completions", "compared", "playground")
     view = mount(bare, esm("playground"), sheets, state)
     view.find("summary").click()
     view.find(".nbllm-token").nth(6).hover()

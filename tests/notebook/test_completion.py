@@ -36,6 +36,8 @@ def complete(shell, llm):
         ("%%choose --choices na", ["names"]),
         ("%chat --name tu", ["tutor"]),
         ("%chat --from ta", ["talk"]),
+        ("%tokenexplorer --from pla", ["places"]),
+        ("%tokenexplorer --ro", ["--row"]),
         ("%%generate --grid pres", ["presence_penalty="]),
         ("%%generate --grid top_k=1,2 pres", ["presence_penalty="]),
         ("%%beam --early-stopping n", ["never"]),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbllm.widgets.diff import MAX_WORDS, word_diff
+from nbllm.widgets.diff import MAX_WORDS, token_diff, word_diff
 
 
 def only(parts, shared):
@@ -42,3 +42,28 @@ def test_long_texts_take_no_longer_than_a_moment():
     left, _ = word_diff(a, a + "more")
     assert time.monotonic() - begin < 10
     assert "".join(words for _, words in left) == a
+
+
+@given(st.lists(st.integers(0, 3), max_size=30), st.lists(st.integers(0, 3), max_size=30))
+def test_the_spans_of_tokens_are_all_of_both(a, b):
+    spans = token_diff(a, b)
+    ends = [(0, 0), *((j, m) for _, _, j, _, m in spans)]
+    assert [(i, k) for _, i, _, k, _ in spans] == ends[:-1]
+    assert ends[-1] == (len(a), len(b))
+    assert all((a[i:j] == b[k:m]) is same for same, i, j, k, m in spans)
+
+
+def test_what_tokens_begin_with_alike_has_no_limit():
+    a = list(range(10 * MAX_WORDS))
+    begin = time.monotonic()
+    assert token_diff(a, [*a[:-1], -1, -2]) == [
+        (True, 0, len(a) - 1, 0, len(a) - 1), (False, len(a) - 1, len(a), len(a) - 1, len(a) + 1),
+    ]  # fmt: skip
+    assert time.monotonic() - begin < 10
+
+
+def test_after_so_many_tokens_the_rest_is_one_span():
+    a, b = [0] + [2] * (MAX_WORDS + 5), [1] + [2] * MAX_WORDS
+    spans = token_diff(a, b)
+    assert spans[-1] == (False, MAX_WORDS, len(a), MAX_WORDS, len(b))
+    assert spans[:2] == [(False, 0, 1, 0, 1), (True, 1, MAX_WORDS, 1, MAX_WORDS)]

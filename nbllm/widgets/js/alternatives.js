@@ -42,8 +42,8 @@ export class Alternatives {
   }
 }
 
-/** @param {Token} token */
-function chosen(token) {
+/** The token itself. @param {Token} token */
+export function chosen(token) {
   const entropy =
     token.top.length && token.entropy != null ? ` · entropy ${token.entropy.toFixed(2)}` : "";
   const facts = `${percent(token.logprob)} · rank ${token.rank.toLocaleString()}${entropy}`;
@@ -53,18 +53,24 @@ function chosen(token) {
 /** @param {Token["top"][0]} top @param {Token} token */
 function alternative([text, logprob], token) {
   const own = text === token.text && logprob === token.logprob;
-  const node = element(
-    "div",
-    own ? "nbllm-row nbllm-row-chosen" : "nbllm-row",
-    quoted(text),
-    element("span", "nbllm-percent", percent(logprob)),
-  );
+  return fillRow(element("div", own ? "nbllm-row nbllm-row-chosen" : "nbllm-row"), text, logprob);
+}
+
+/**
+ * A text and its probability, with a bar as long as that.
+ * @template {HTMLElement} E
+ * @param {E} node
+ * @param {string} text
+ * @param {number | null} logprob
+ */
+export function fillRow(node, text, logprob) {
+  node.replaceChildren(quoted(text), element("span", "nbllm-percent", percent(logprob)));
   node.style.setProperty("--nbllm-share", probability(logprob).toFixed(3));
   return node;
 }
 
 /** @param {string} text */
-function quoted(text) {
+export function quoted(text) {
   return textElement("span", "nbllm-quoted", `“${oneLine(text)}”`);
 }
 
@@ -73,7 +79,7 @@ function quoted(text) {
  * @param {HTMLElement} node
  * @param {HTMLElement} anchor
  */
-function place(node, anchor) {
+export function place(node, anchor) {
   const at = anchor.getClientRects()[0] ?? anchor.getBoundingClientRect();
   const { width, height } = node.getBoundingClientRect();
   const below = at.bottom + GAP;

@@ -16,10 +16,11 @@ export class Completions {
   /**
    * @param {import("./frame.js").Model} model
    * @param {import("./frame.js").Frame} frame
+   * @param {Alternatives} [alternatives] the box that pointing at a token shows
    */
-  constructor(model, { on, draw, act }) {
+  constructor(model, { on, draw, act }, alternatives = new Alternatives()) {
     this.node = element("div", "nbllm-completions");
-    this.alternatives = new Alternatives();
+    this.alternatives = alternatives;
     this.list = element("div", "");
     this.node.append(this.list, this.alternatives.node);
     this.act = act;

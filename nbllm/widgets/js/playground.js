@@ -3,6 +3,7 @@ import { Completions } from "./completions.js";
 import { copyButton } from "./copy.js";
 import { button, element, tableHead, textElement } from "./element.js";
 import { frame } from "./frame.js";
+import { frameField } from "./frame_field.js";
 import { oneLine, visible } from "./visible.js";
 
 /**
@@ -57,18 +58,12 @@ function pinButtons(model, view) {
  * @param {import("./frame.js").Frame} view
  */
 function exportTools(model, view) {
-  const name = element("input", "nbllm-name");
-  name.value = "runs";
-  name.size = 12;
-  name.ariaLabel = "variable for the DataFrame";
-  const toFrame = () => view.act("frame", { name: name.value });
-  name.addEventListener("keydown", event => event.key === "Enter" && toFrame());
-  const frameButton = button("to DataFrame", toFrame, "to DataFrame: all runs, in this variable");
+  const field = frameField("runs", "all runs", view.act);
   const codeButton = button("to code", () => view.act("code"), "to code: the cell that does the same");
   view.draw(["history"], () => {
-    frameButton.disabled = !model.get("history").length;
+    field.press.disabled = !model.get("history").length;
   });
-  return [element("span", "nbllm-field", name, frameButton), codeButton];
+  return [field.node, codeButton];
 }
 
 /** @param {HTMLElement} section @param {string} code */
