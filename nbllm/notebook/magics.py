@@ -20,6 +20,7 @@ from traitlets import Bool, Float, Int
 
 from ..results.conversation import Conversation
 from ..results.generation import Generation
+from ..results.search import Found
 from . import commands
 from .command_line import Call, read
 from .comparison import Comparison
@@ -29,7 +30,6 @@ from .run import without_frames
 from .run_flags import LONG_FLAGS, PANEL_FLAGS, RUN_FLAGS, STREAM_FLAGS
 from .runs import Runs
 from .sampling_flags import SAMPLING_FLAGS
-from .search import Found
 from .search_flags import SEARCH_FLAGS
 from .structured import CHOICE_FLAGS, STRUCTURED_FLAGS
 

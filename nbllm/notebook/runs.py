@@ -14,6 +14,7 @@ from IPython.core.error import UsageError
 from .. import resident
 from ..results.conversation import Conversation
 from ..results.generation import Generation
+from ..results.search import Found
 from ..results.work import MAX_TOKENS, Work, draw_seed
 from ..sampling_params import BeamSearchParams, SamplingParams
 from . import comparison, trim
@@ -27,7 +28,7 @@ from .prompts import filled_in, prompts
 from .resume import Finished, identity
 from .run import run
 from .sampling_flags import SAMPLING
-from .search import Found, search
+from .search import search
 from .search_flags import SEARCH
 from .structured import choices, structured
 from .turns import Turn, free_name, turn
