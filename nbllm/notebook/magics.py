@@ -30,13 +30,13 @@ from .run import without_frames
 from .run_flags import LONG_FLAGS, PANEL_FLAGS, RUN_FLAGS, STREAM_FLAGS
 from .runs import Runs
 from .sampling_flags import SAMPLING_FLAGS
-from .search_flags import SEARCH_FLAGS
+from .search_flags import SEARCH_FLAGS, TRACE
 from .structured import CHOICE_FLAGS, STRUCTURED_FLAGS
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ..widgets import EngineStatus, Playground
+    from ..widgets import BeamExplorer, EngineStatus, Playground
 
 SAMPLING = (*SAMPLING_FLAGS, *STRUCTURED_FLAGS, *CHOICE_FLAGS)
 WORDS = argument(
@@ -148,7 +148,7 @@ class Nbllm(Magics):
     @line_cell_magic
     @magic_arguments()
     @WORDS
-    @with_flags(SEARCH_FLAGS, RUN_FLAGS)
+    @with_flags(SEARCH_FLAGS, (TRACE,), RUN_FLAGS)
     def beam(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Found | None:
@@ -243,6 +243,28 @@ class Nbllm(Magics):
         runs, `.code()` the cell that does the same.
         """
         return self._do(self.runs.playground, self.playground, line, cell, local_ns)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    @magic_arguments()
+    @argument("words", nargs="*", help="in a cell: variable for the widget; on a line: the prompt")
+    @argument(
+        "--from", dest="from_", metavar="VARIABLE",
+        help="a search that was made: what %%%%beam or LLM.beam_search returned",
+    )  # fmt: skip
+    @with_flags(SEARCH_FLAGS, PANEL_FLAGS)
+    def beamexplorer(
+        self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> BeamExplorer:
+        """Look at a beam search step by step: its tree, what was pruned and why, its sequences.
+
+        `%%beamexplorer [NAME]` takes the rest of the cell as the prompt, `%beamexplorer` the rest of the
+        line, and `%beamexplorer --from VARIABLE` a search that was made. Flags are those of %%beam.
+        Sliders re-rank what was found, or search again where that is needed. The widget is the
+        cell's value: `.df` has the sequences, `.trace` every candidate, `.selected` what you selected.
+        """
+        return self._do(self.runs.beamexplorer, self.beamexplorer, line, cell, local_ns)
 
     @line_magic
     def enginestatus(self, line: str) -> EngineStatus:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from IPython.core.error import UsageError
 
 from .. import resident
+from ..errors import did_you_mean
 from ..results.conversation import Conversation
 from ..results.generation import Generation
 from ..results.search import Found
@@ -35,7 +36,7 @@ from .turns import Turn, free_name, turn
 
 if TYPE_CHECKING:
     from ..llm import LLM
-    from ..widgets import Playground
+    from ..widgets import BeamExplorer, Playground
     from .magics import Nbllm
 
 _CELL_MAGIC = "get_ipython().run_cell_magic("
@@ -263,6 +264,23 @@ class Runs:
             self.shell.user_ns[call.out] = widget
         return widget
 
+    def beamexplorer(self, call: Call) -> BeamExplorer:
+        from ..widgets import BeamExplorer
+
+        args = call.args
+        if args.from_:
+            widget = BeamExplorer(_made(call), model=args.model)
+            flags = given(args, SEARCH)
+            if any(value is not None for value in flags.values()):
+                widget.params = layered(widget.params, flags)
+        else:
+            [prompt] = filled_in(call, [{}])
+            self.llm(args.model)
+            widget = BeamExplorer(prompt, self._search_params(args), model=args.model)
+        if call.out:
+            self.shell.user_ns[call.out] = widget
+        return widget
+
     def _run(
         self, call: Call, llm: LLM, work: Work, make: Callable[..., Generation]
     ) -> Generation | None:
@@ -335,6 +353,17 @@ class Runs:
         most = self.magics.max_tokens or BEAM_TOKENS
         defaults = BeamSearchParams(beam_width=BEAM_WIDTH, max_tokens=most)
         return layered(defaults, given(args, SEARCH))
+
+
+def _made(call: Call) -> Any:
+    """What `--from` names."""
+    name = call.args.from_
+    if call.prompt:
+        raise UsageError(f"--from {name} has its prompt: leave the rest empty")
+    if name not in call.namespace:
+        near = did_you_mean(name, list(call.namespace))
+        raise UsageError(f"--from {name}: there is no such variable{near}")
+    return call.namespace[name]
 
 
 def _rows(over: Any) -> list[dict[str, Any]]:

@@ -2,8 +2,8 @@
 
     panel.py     what every widget is: controls and a view, and what is left of them ─┐
     view.py      the part that its own ES module draws ── modules.py, js/, css/       ├── playground.py
-    runs.py      its runs, in the background ── loop.py                               ├── engine_status.py
-    controls.py  controls of SamplingParams                                          ─┘
+    runs.py      its runs, in the background ── loop.py                               ├── beam_explorer.py
+    controls.py  controls of SamplingParams                                          ─┴── engine_status.py
 
 Each is imported when it is first used.
 """
@@ -12,12 +12,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .beam_explorer import BeamExplorer
     from .engine_status import EngineStatus
     from .playground import Playground
 
-_HOME = {"EngineStatus": "engine_status", "Playground": "playground"}
+_HOME = {
+    "BeamExplorer": "beam_explorer",
+    "EngineStatus": "engine_status",
+    "Playground": "playground",
+}
 
-__all__ = ["EngineStatus", "Playground"]
+__all__ = ["BeamExplorer", "EngineStatus", "Playground"]
 
 
 def __getattr__(name: str):

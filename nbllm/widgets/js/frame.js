@@ -86,10 +86,13 @@ function panelOf(el) {
   return el.closest(".nbllm-panel") ?? el;
 }
 
-/** What needs the kernel goes, what it made stays. @param {HTMLElement} panel */
+/**
+ * What needs the kernel goes, what it made stays; what is in .nbllm-local needs none.
+ * @param {HTMLElement} panel
+ */
 function end(panel) {
   panel.classList.add("nbllm-ended");
-  for (const field of panel.querySelectorAll("input, textarea")) {
+  for (const field of panel.querySelectorAll(":is(input, textarea):not(.nbllm-local *)")) {
     field.setAttribute("disabled", "");
   }
 }
