@@ -16,6 +16,8 @@ export class BeamColumns {
     this.filter = filter;
     /** @type {{places: number[], rows: Map<number, number>}[]} made when they are first needed */
     this.columns = [];
+    /** @type {number | null} */
+    this.most = null;
   }
 
   /** Whether a candidate passes the filter. @param {Candidate} candidate */
@@ -53,7 +55,8 @@ export class BeamColumns {
 
   /** The most candidates in a column. */
   get height() {
-    const counts = this.results.record.steps.map((_, step) => this.column(step).places.length);
-    return Math.max(1, ...counts);
+    const { steps } = this.results.record;
+    this.most ??= Math.max(1, ...steps.map((_, step) => this.column(step).places.length));
+    return this.most;
   }
 }

@@ -137,11 +137,14 @@ export class BeamTree {
     if (!wanted || !columns) {
       return;
     }
-    const left = leftOf(wanted.step, grid) - grid.gap;
-    // and what led to it
-    node.scrollLeft = between(node.scrollLeft, left + grid.width - node.clientWidth, left - grid.width);
-    if (wanted.place !== undefined) {
-      const { step, place } = wanted;
+    const { step, place } = wanted;
+    const left = leftOf(step, grid) - grid.gap;
+    // what led to a step is of interest, and what comes after it is not drawn
+    const right = Math.max(0, left + grid.width - node.clientWidth);
+    if (place === undefined) {
+      node.scrollLeft = right;
+    } else {
+      node.scrollLeft = between(node.scrollLeft, right, left - grid.width);
       const top = Math.max(0, columns.row({ step, place })) * grid.height;
       node.scrollTop = between(node.scrollTop, top + HEAD + 2 * grid.height - node.clientHeight, top);
     }
