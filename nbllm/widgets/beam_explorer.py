@@ -170,10 +170,10 @@ class BeamExplorer(Panel):
 
     def go(self, step: int) -> None:
         """Show the search as it was after a step. Raises `ParamError`."""
-        steps = self._shown.output.history.num_steps if self._shown else 0
+        steps = self.view.num_steps
         if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= steps:
             raise ParamError(f"step must be 0 … {steps}, got {step!r}")
-        self.view.step = step
+        self.view.go(step)
 
     def select(self, *ranks: int) -> None:
         """Select sequences by their rank in `df`; none: all of them. Raises `ParamError`."""

@@ -40,12 +40,13 @@ class BeamExplorerView(View):
         self._run, self._told, self._record = 0, 0, Record()
         self._history: History | None = None
         self._drawn: History | None = None
+        self._follows = True
 
     def begin(self) -> None:
         """A search is under way; what is shown stays until its first step."""
         self._run, self._told, self._record = self._run + 1, 0, Record()
         self._history = self._drawn = None
-        self.running = True
+        self.running = self._follows = True
 
     def grow(self, history: History) -> None:
         """Show what the search has become."""
@@ -62,9 +63,20 @@ class BeamExplorerView(View):
         if self._drawn is None or not same_tree(self._drawn, history):
             self._run += not self.running
             self.draw()
-            self.step = history.num_steps
+            if self._follows or not self.running:
+                self.step = history.num_steps
+            self.step = min(self.step, history.num_steps)
         self.running = False
         self.show_lines(history, selected)
+
+    @property
+    def num_steps(self) -> int:
+        """Of what is shown."""
+        return self._history.num_steps if self._history else self.search.get("steps", 0)
+
+    def go(self, step: int) -> None:
+        """Show a step. Of a search that goes on the newest is shown, unless an earlier one was asked for."""
+        self.step, self._follows = step, step == self.num_steps
 
     def show_lines(self, history: History, selected: Sequence[Place]) -> None:
         """Say how its sequences rank, and which are selected."""

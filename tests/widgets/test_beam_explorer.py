@@ -143,6 +143,18 @@ def test_a_page_that_came_late_gets_everything(llm):
     explorer.close()
 
 
+def test_who_looks_at_an_earlier_step_stays_there(llm):
+    explorer = BeamExplorer("abc", LONG)
+    until(lambda: explorer.view._told > 5)
+    explorer.go(3)
+    assert explorer.wait(60)
+    assert (explorer.step, explorer.output.history.num_steps) == (3, 200)
+    explorer.run()
+    assert explorer.wait(60)
+    assert explorer.step == 200
+    explorer.close()
+
+
 def test_stop_keeps_the_best_so_far(llm):
     explorer = BeamExplorer("abc", LONG)
     until(lambda: explorer.view._told > 2)

@@ -15,6 +15,8 @@ import { oneLine } from "./visible.js";
 
 export const HEAD = 20;
 const RADIUS = 3;
+// the widest number of a step
+const LABEL = 32;
 
 /** @param {CanvasRenderingContext2D} ctx @param {Scene} scene @param {Window} view */
 export function paint(ctx, scene, view) {
@@ -231,7 +233,8 @@ function paintHead(ctx, { grid, palette, at }, first, last, view) {
     if (step === at || (step + 1) % every === 0) {
       ctx.fillStyle = step === at ? palette.text : palette.dim;
       const near = step !== at && at - step < every;
-      ctx.fillText(near ? "" : String(step + 1), leftOf(step, grid) - view.left + 2, HEAD / 2);
+      const x = Math.min(leftOf(step, grid) - view.left + 2, view.width - LABEL);
+      ctx.fillText(near ? "" : String(step + 1), x, HEAD / 2);
     }
   }
 }

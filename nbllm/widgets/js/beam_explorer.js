@@ -104,9 +104,11 @@ class Explorer {
   /** A search from its beginning. @param {any} search */
   whole(search) {
     if (search.width) {
+      // it was seen to grow: whoever looks at an earlier step goes on to do so
+      const step = this.record?.run === search.run ? this.step : this.model.get("step");
       this.record = new BeamRecord(search);
       this.record.append(search, search);
-      this.renew(this.model.get("step"));
+      this.renew(step);
     }
   }
 
