@@ -9,7 +9,7 @@ from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
-from traitlets import Unicode, link
+from traitlets import Unicode, link, observe
 
 from .. import resident, views
 from ..errors import ParamError
@@ -19,11 +19,11 @@ from ..sampling_params import BeamSearchParams
 from . import beam_sequences
 from .beam_asked import AskedSearch, Searched
 from .beam_controls import SearchControls
+from .beam_records import Records
 from .beam_sequences import Place
 from .beam_view import BeamExplorerView, facts, same_tree
 from .loop import loop
 from .panel import Panel
-from .reranked import reranked
 from .runs import DEBOUNCE, BeamStream
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class BeamExplorer(Panel):
         *,
         model: str | None = None,
     ):
-        self._searched: Searched | None = None
+        self._records = Records()
         self._shown: Searched | None = None
         self._selected: list[Place] = []
         self._keeping: Future[None] | None = None
@@ -75,7 +75,7 @@ class BeamExplorer(Panel):
         self.prompt = prompt if isinstance(prompt, str) else made.prompt if made else ""
         self.arrange(self._settings.text, self._settings.box, self._settings.buttons)
         if made is not None:
-            self._searched = made
+            self._records.add(made)
             self._show(made)
             if params is not None:
                 self._changed()
@@ -224,6 +224,8 @@ class BeamExplorer(Panel):
     def _history(self):
         if self._shown is None:
             raise ParamError("there is no search yet")
+        if self.view.running:
+            raise ParamError("the search goes on: wait for its end, or stop it, before selecting")
         return self._shown.output.history
 
     def _toggle(self, step: int, place: int) -> None:
@@ -244,38 +246,26 @@ class BeamExplorer(Panel):
         if self._shown is not None:
             self.view.show_lines(self._shown.output.history, self._selected)
 
+    @observe("model")
+    def _model_changed(self, _: Any) -> None:
+        if hasattr(self, "_records"):
+            self._records.forget()
+
     def _changed(self) -> None:
         """Show what the parameters find: from the record, or by another search."""
         params = self.params
         with self.runs.lock:
-            if (known := self._known(params)) is not None:
+            if (known := self._records.find(self.prompt, params)) is not None:
                 self.runs.drop()
                 self._show(known)
-                self.view.note = "" if known is self._searched else RECORDED
+                self.view.note = "" if known in self._records else RECORDED
             elif self.prompt:
-                self.view.note = AGAIN if self._searched else ""
+                self.view.note = AGAIN if self._records else ""
                 self._start(params, DEBOUNCE)
-
-    def _known(self, params: BeamSearchParams) -> Searched | None:
-        """What the record says these parameters find."""
-        made = self._searched
-        if made is None or made.prompt != self.prompt:
-            return None
-        if made.params == params:
-            return made
-        output = reranked(made.output, params)
-        return None if output is None else made.under(output)
-
-    def _sent(self) -> Any:
-        """What to send for the prompt: its ids, where it came as such."""
-        made = self._searched
-        if made and made.output.prompt is None and made.prompt == self.prompt:
-            return made.output.prompt_token_ids
-        return self.prompt
 
     def _start(self, params: BeamSearchParams, after: float = 0.0) -> None:
         run: list[AskedSearch] = []
-        prompt, sent = self.prompt, self._sent()
+        prompt, sent = self.prompt, self._records.sent(self.prompt)
 
         def begin() -> BeamStream:
             run.append(AskedSearch.now(self.llm(), prompt, sent, params))
@@ -294,10 +284,11 @@ class BeamExplorer(Panel):
 
     def _ended(self, asked: AskedSearch | None, error: Exception | None, stopped: bool) -> None:
         if asked is not None and asked.output is not None:
-            self._searched = asked.made()
-            resident.remember(self._searched.found())
+            made = asked.made()
+            self._records.add(made)
+            resident.remember(made.found())
             self.view.note = ""
-            self._show(self._searched)
+            self._show(made)
         elif stopped:
             self.view.note = "stopped before anything was found"
         if self._shown is not None and self.view.running:

@@ -19,7 +19,7 @@ def reranked(output: BeamSearchOutput, params: BeamSearchParams) -> BeamSearchOu
 
     In vLLM's search the length penalty orders what was found and decides nothing else, and the first n
     steps are those of a search for n tokens. A narrower search is in the record as long as whatever it
-    keeps was kept by the wider one, too, which is usual and not certain. Hugging Face's rules judge
+    keeps was kept by the wider one, too, which is not certain. Hugging Face's rules judge
     by the penalty when to end, except with early_stopping=True.
     """
     history = output.history

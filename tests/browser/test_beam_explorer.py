@@ -224,7 +224,7 @@ def test_width_by_mouse_searches_again(panel, kernel):
     mouse.down()
     mouse.move(box["x"] + 45, box["y"] + 5, steps=5)
     mouse.up()
-    until(kernel, "e.params.beam_width > 5 and e.wait(30) and e.params == e._searched.params")
+    until(kernel, "e.params.beam_width > 5 and e.wait(30) and e.params == e.output.history.params")
     width = kernel("e.params.beam_width")
     panel.get_by_text(f"tiny · {width} beams").wait_for()
     assert kernel(f"list(e.df.text) == list(searched(beam_width={width}, max_tokens=16).text)")

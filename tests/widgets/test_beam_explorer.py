@@ -246,6 +246,43 @@ def test_back_to_what_was_found_ends_the_new_search(explorer):
     assert explorer.view.search["run"] == explorer.view._run
 
 
+def test_what_was_searched_before_is_there_again(explorer, llm, monkeypatch):
+    first = explorer.output
+    slide(explorer, beam_width=6)
+    assert explorer.wait(30)
+    second = explorer.output
+    monkeypatch.setattr(llm, "astream_beams", None)
+    slide(explorer, beam_width=4)
+    assert explorer.output is first
+    slide(explorer, beam_width=6)
+    assert explorer.output is second
+    assert explorer.view.note == ""
+
+
+def test_another_model_searches_again(explorer, llm):
+    resident._llms["other"] = llm
+    explorer.model = "other"
+    slide(explorer, length_penalty=0.5)
+    assert explorer.runs.running
+    assert explorer.wait(30)
+    assert explorer.output.history.params.length_penalty == 0.5
+
+
+def test_nothing_is_selected_of_a_search_that_goes_on(llm):
+    explorer = BeamExplorer("abc", PARAMS)
+    assert explorer.wait(30)
+    explorer.select(1)
+    slide(explorer, max_tokens=200, beam_width=5)
+    until(lambda: explorer.view._told > 2)
+    with pytest.raises(ParamError, match="the search goes on: wait for its end, or stop it"):
+        explorer.select(1)
+    explorer.stop()
+    assert explorer.wait(30)
+    assert len(explorer.selected) == 0
+    explorer.select(1)
+    explorer.close()
+
+
 def test_num_return_sequences_is_at_most_the_width(llm):
     params = BeamSearchParams(beam_width=4, max_tokens=4, num_return_sequences=3)
     explorer = BeamExplorer("abc", params)
