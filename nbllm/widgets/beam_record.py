@@ -76,9 +76,14 @@ class Record:
 
 
 def header(history: History) -> dict[str, Any]:
-    """What holds for all steps. first: the scores of the beams before the first step; prompt: its end."""
+    """What holds for all steps.
+
+    prompt: its end. single: scores are added up in single precision, as Hugging Face does. first: those
+    of the beams before the first step. ends: tokens that end a sequence.
+    """
     params = history.params
     return {
+        "single": params.early_stopping is not None,
         "prompt": history.decode(history.prompt_ids[-PROMPT:]),
         "width": params.beam_width,
         "candidates": history.tokens.shape[2] if history.num_steps else 0,

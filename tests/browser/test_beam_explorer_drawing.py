@@ -288,6 +288,41 @@ def test_another_length_penalty(explorer, output):
     assert texts[1] == f"{other.sequences[0].score:.3f}".replace("-", "−")
 
 
+MODES = {
+    "vllm": {},
+    "hugging face": {"early_stopping": True, "length_penalty": 0.5},
+    "never": {"early_stopping": "never"},
+    "groups": {"num_beam_groups": 2, "diversity_penalty": 0.7},
+    "stops": {"stop": ["a"], "include_stop_str_in_output": True},
+    "few tokens": {"allowed_token_ids": [5, 6, 7, 8, 9]},
+    "one beam": {"beam_width": 1},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_engine_s_own_records(bare, ascii_llm, mode):
+    """Ranks, scores and states of every step, as Python has them, in all kinds of searches."""
+    params = BeamSearchParams(**{"beam_width": 4, "max_tokens": 8, **MODES[mode]})
+    [output] = ascii_llm.beam_search("abc", params)
+    explorer, trace = show(bare, output), output.trace_frame()
+    words = {
+        "live": "kept",
+        "pruned": "pruned",
+        "finished": "finished",
+        "returned": "returned as #",
+    }
+    for step in range(1, output.history.num_steps + 1):
+        explorer.set(step=step)
+        shown = rows(explorer)
+        expected = trace[trace.step == step][: len(shown)]
+        assert [cells[0] for cells in shown] == [str(rank) for rank in expected["rank"]]
+        assert [cells[1] for cells in shown] == list(expected.token)
+        scores = [f"{score:.3f}".replace("-", "−") for score in expected.score]
+        assert [cells[5] for cells in shown] == scores
+        for cells, became in zip(shown, expected.state, strict=True):
+            assert words[became] in cells[6]
+
+
 def test_a_search_grows(bare):
     output = search(4, 9)
     traits = {**state(output), "search": {}, "lines": [], "step": 0, "running": True}

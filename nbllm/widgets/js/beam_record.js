@@ -3,7 +3,7 @@
 /**
  * As nbllm/widgets/beam_record.py writes it. A candidate's place in its step is beam * C + its rank
  * within the beam; steps count from 0 here, from 1 for people.
- * @typedef {{run: number, prompt: string, width: number, candidates: number, first: (number | null)[],
+ * @typedef {{run: number, prompt: string, single: boolean, width: number, candidates: number, first: (number | null)[],
  *   groups: number, ends: number[]}} Head
  * @typedef {{start: number, steps: number, pieces: [number, string][], special: number[],
  *   texts: [number, number, string][]}} Said
@@ -25,8 +25,9 @@ class BeamStep {
    * @param {ArrayLike<number>} before scores of the beams that this step continues
    * @param {{tokens: Int32Array, logprobs: Float32Array, completed: Uint8Array, kept: Int32Array,
    *   scores: Float64Array}} arrays
+   * @param {boolean} single whether the search adds up in single precision
    */
-  constructor(before, { tokens, logprobs, completed, kept, scores }) {
+  constructor(before, { tokens, logprobs, completed, kept, scores }, single) {
     const size = tokens.length;
     const each = size / kept.length;
     this.tokens = tokens;
@@ -34,8 +35,9 @@ class BeamStep {
     this.completed = completed;
     this.kept = kept;
     this.scores = scores;
+    const sums = Float64Array.from(logprobs, (p, place) => before[Math.floor(place / each)] + p);
     /** Cumulative log-probabilities; -Infinity: no candidate. */
-    this.totals = Float64Array.from(logprobs, (p, place) => before[Math.floor(place / each)] + p);
+    this.totals = single ? Float32Array.from(sums) : sums;
     const { totals } = this;
     /** The places of all candidates, best first. */
     this.order = [...totals.keys()]
@@ -55,9 +57,10 @@ class BeamStep {
 
 export class BeamRecord {
   /** @param {Head} head */
-  constructor({ run, prompt, width, candidates, first, groups, ends }) {
+  constructor({ run, prompt, single, width, candidates, first, groups, ends }) {
     this.run = run;
     this.prompt = prompt;
+    this.single = single;
     this.width = width;
     this.each = candidates;
     this.first = first.map(score => score ?? -Infinity);
@@ -85,14 +88,15 @@ export class BeamRecord {
     for (let i = 0; i < count; i++) {
       const [a, b] = [i * size, (i + 1) * size];
       const [c, d] = [i * beams, (i + 1) * beams];
-      const step = new BeamStep(this.steps.at(-1)?.scores ?? this.first, {
+      const arrays = {
         tokens: tokens.subarray(a, b),
         logprobs: logprobs.subarray(a, b),
         completed: completed.subarray(a, b),
         kept: kept.subarray(c, d),
         scores: scores.subarray(c, d),
-      });
-      this.steps.push(step);
+      };
+      const before = this.steps.at(-1)?.scores ?? this.first;
+      this.steps.push(new BeamStep(before, arrays, this.single));
     }
     pieces.forEach(([token, text]) => this.pieces.set(token, text));
     special.forEach(token => this.special.add(token));
