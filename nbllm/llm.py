@@ -390,9 +390,9 @@ class LLM:
     def astream_beams(
         self, prompts: Any, params: BeamSearchParams | Sequence[BeamSearchParams]
     ) -> AsyncGenerator[BeamSearchOutput, None]:
-        """As `beam_search`, for `async for`: what a search has found so far, after each of its steps.
+        """As `beam_search`, for `async for`: what a search has found so far, whenever it has advanced.
 
-        The last output of a prompt is finished. Closing the generator aborts what is left.
+        That is after each step; a GPU does a few at a time. The last output of a prompt is finished. Closing the generator aborts what is left.
         """
         return waiting.astream(self.engine, self._searches(as_prompts(prompts), params))
 

@@ -121,7 +121,7 @@ class BeamExplorer(Panel):
         from ..frames import to_frame
 
         if self._shown is None:
-            return _no_sequences()
+            return beam_sequences.no_frame()
         found = self._shown.found()
         return to_frame([self._shown.output]) if found is None else found.df
 
@@ -143,7 +143,7 @@ class BeamExplorer(Panel):
         rank is missing for what is not returned, finish_reason for what did not end.
         """
         if self._shown is None:
-            return _no_sequences()
+            return beam_sequences.no_frame()
         return beam_sequences.frame(self._shown.output, self._selected)
 
     @property
@@ -319,11 +319,3 @@ class BeamExplorer(Panel):
             await asyncio.to_thread(self.keep)
         except Exception as error:
             self.fail(error)
-
-
-def _no_sequences() -> pd.DataFrame:
-    import pandas as pd
-
-    from ..frames import BEAM_COLUMNS
-
-    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in BEAM_COLUMNS.items()})

@@ -139,3 +139,12 @@ def frame(output: BeamSearchOutput, selected: Sequence[Place]) -> pd.DataFrame:
     rows.loc[(rows["rank"] == 1).fillna(False).astype(bool), "diverges_at"] = pd.NA
     rows["state"] = pd.Series([state(history, place) for place in selected], dtype="str")
     return rows
+
+
+def no_frame() -> pd.DataFrame:
+    """The sequences of no search."""
+    import pandas as pd
+
+    from ..frames import BEAM_COLUMNS
+
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in BEAM_COLUMNS.items()})

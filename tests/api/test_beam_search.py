@@ -423,7 +423,7 @@ def test_structured_outputs(ascii_llm, regex, count, early_stopping):
 
 
 def test_astream_beams(llm):
-    """An output a step, each with all the steps before; the last is what `beam_search` returns."""
+    """What was found so far, again and again; the last is what `beam_search` returns."""
     params = BeamSearchParams(beam_width=3, max_tokens=6, ignore_eos=True)
 
     async def steps():
@@ -432,10 +432,17 @@ def test_astream_beams(llm):
     outputs = asyncio.run(steps())
     for expected in llm.beam_search(["abc", "d"], params):
         mine = [o for o in outputs if o.prompt == expected.prompt]
-        assert [o.history.num_steps for o in mine] == [1, 2, 3, 4, 5, 6]
-        assert [o.finished for o in mine] == [False] * 5 + [True]
+        counts = [o.history.num_steps for o in mine]
+        # a GPU does a few steps at a time
+        assert counts == sorted(set(counts))
+        assert counts[-1] == 6
+        assert len(counts) > 1
+        assert [o.finished for o in mine] == [False] * (len(mine) - 1) + [True]
         assert [s.tokens for s in mine[-1].sequences] == [s.tokens for s in expected.sequences]
-        assert {s.finish_reason for s in mine[2].sequences} == {"abort"}
+        assert {s.finish_reason for s in mine[0].sequences} == {"abort"}
+        for one in mine:
+            trace = one.trace_frame()
+            assert trace.token_id.equals(expected.trace_frame().token_id[: len(trace)])
 
 
 def test_a_stream_of_beams_that_is_left(llm):

@@ -16,6 +16,8 @@ import { element } from "./element.js";
 const LARGE = { width: 116, height: 22, gap: 26, letters: 11 };
 const SMALL = { width: 0, height: 8, gap: 2, letters: 0 };
 const NARROWEST = 6;
+// so that the border of the last box is seen
+const EDGE = 3;
 const HELP =
   "Tree of the search. Left and right arrows: what a token continues, and its likeliest continuation. " +
   "Up and down: other candidates of the step. Home and End: first and last step. Enter: select the path. " +
@@ -66,7 +68,7 @@ export class BeamTree {
       return LARGE;
     }
     const count = (this.columns?.results.record.steps.length ?? 0) + 1;
-    const width = Math.max(NARROWEST, this.node.clientWidth / count);
+    const width = Math.max(NARROWEST, (this.node.clientWidth - EDGE) / count);
     return { ...SMALL, width: Math.min(width, 40) };
   }
 
@@ -90,7 +92,7 @@ export class BeamTree {
       return;
     }
     const steps = columns.results.record.steps.length;
-    this.room.style.width = `${Math.floor(leftOf(steps, grid) - grid.gap)}px`;
+    this.room.style.width = `${Math.floor(leftOf(steps, grid) - grid.gap) + EDGE}px`;
     this.room.style.height = `${HEAD + columns.height * grid.height + 2}px`;
     this.scroll();
     const [width, height] = [node.clientWidth, node.clientHeight];
@@ -140,7 +142,7 @@ export class BeamTree {
     const { step, place } = wanted;
     const left = leftOf(step, grid) - grid.gap;
     // what led to a step is of interest, and what comes after it is not drawn
-    const right = Math.max(0, left + grid.width - node.clientWidth);
+    const right = Math.max(0, left + grid.width + EDGE - node.clientWidth);
     if (place === undefined) {
       node.scrollLeft = right;
     } else {
