@@ -77,6 +77,13 @@ class History:
     def num_steps(self) -> int:
         return len(self._steps)
 
+    def under(self, params: BeamSearchParams, steps: Sequence[Step], *, aborted: bool) -> History:
+        """The same prompt under other parameters. steps: of this search alone."""
+        return History(
+            self.prompt_ids, params, self.eos_ids, steps, 0,
+            aborted=aborted, decode=self.decode, spell=self.spell,
+        )  # fmt: skip
+
     @cached_property
     def tokens(self) -> np.ndarray:
         """Candidates [S, W, C]."""
@@ -86,6 +93,12 @@ class History:
     def logprobs(self) -> np.ndarray:
         """Their log-probabilities [S, W, C]; -inf: no candidate."""
         return np.stack([s.logprobs[i] for s, i in self._steps])
+
+    @cached_property
+    def ranks(self) -> np.ndarray | None:
+        """Their ranks among all tokens [S, W, C]; None: 1 … C."""
+        found = [s.ranks[i] for s, i in self._steps if s.ranks is not None]
+        return np.stack(found) if found else None
 
     @cached_property
     def completed(self) -> np.ndarray:
@@ -171,8 +184,7 @@ class History:
         return [self._position(s, b, r) for s, (b, r) in enumerate(self.path(h))]
 
     def _position(self, step: int, beam: int, own: int) -> dict[int, Logprob]:
-        record, i = self._steps[step]
-        ranks = None if record.ranks is None else record.ranks[i, beam].tolist()
+        ranks = None if self.ranks is None else self.ranks[step, beam].tolist()
         tokens, logprobs = self.tokens[step, beam].tolist(), self.logprobs[step, beam].tolist()
         order = [own, *(j for j in range(len(tokens)) if j != own and logprobs[j] > -np.inf)]
         return {

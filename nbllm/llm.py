@@ -480,6 +480,15 @@ class LLM:
         jobs = self._streams(self._any(prompts_or_messages), sampling_params)
         return waiting.astream(self.engine, jobs)
 
+    def astream_beams(
+        self, prompts: Any, params: BeamSearchParams | Sequence[BeamSearchParams]
+    ) -> AsyncGenerator[BeamSearchOutput, None]:
+        """As `beam_search`, for `async for`: what a search has found so far, whenever it has advanced.
+
+        That is after each step; a GPU does a few at a time. The last output of a prompt is finished. Closing the generator aborts what is left.
+        """
+        return waiting.astream(self.engine, self._searches(as_prompts(prompts), params))
+
     def score(
         self, prompts: Any, continuations: Any = None, *, use_tqdm: waiting.Progress = True
     ) -> list[ScoreOutput]:

@@ -98,6 +98,22 @@ class _Searching:
 class BeamJob(_Searching):
     """A search reported as such."""
 
+    over: bool = False  # the latest report was the last
+
+    @property
+    def news(self) -> bool:
+        """Whether `report` would find a step that the latest one did not."""
+        return self.moved()
+
+    def report(self) -> BeamSearchOutput | None:
+        """What has been found since the latest report, with all before; None: no step was done."""
+        if not self.moved():
+            return None
+        # read before the output: a step in another thread may end the search meanwhile
+        self.over = self.finished
+        self.mark()
+        return self.output()
+
     def output(self) -> BeamSearchOutput:
         """What has been found so far."""
         return self.found()

@@ -41,6 +41,16 @@ class Work(Protocol[Output]):
     def output(self) -> Output: ...
 
 
+class Streamed(Work[Output], Protocol[Output]):
+    """What can be reported while it runs."""
+
+    @property
+    def news(self) -> bool: ...
+    @property
+    def over(self) -> bool: ...
+    def report(self) -> Output | None: ...
+
+
 def finish(
     engine: Engine, jobs: Sequence[Work[Output]], use_tqdm: Progress, at_once: int | None = None
 ) -> list[Output]:
@@ -135,7 +145,7 @@ def _steps_until_an_end(engine: Engine, due: float) -> None:
             return
 
 
-async def astream(engine: Engine, jobs: list[Job]) -> AsyncGenerator[RequestOutput, None]:
+async def astream(engine: Engine, jobs: Sequence[Streamed[Output]]) -> AsyncGenerator[Output, None]:
     """As `stream`; after every step the event loop has its turn."""
     with Owned(engine, jobs), Owned(engine, jobs) as owned:
         owned.start()
@@ -147,8 +157,8 @@ async def astream(engine: Engine, jobs: list[Job]) -> AsyncGenerator[RequestOutp
 
 
 def _steps(
-    engine: Engine, jobs: list[Job], interval: float = 0.0
-) -> Generator[list[RequestOutput], None, None]:
+    engine: Engine, jobs: Sequence[Streamed[Output]], interval: float = 0.0
+) -> Generator[list[Output], None, None]:
     """Step until the jobs are over; yields, after every step, what there is to report.
 
     With an interval a step costs no report of its own: only now and then, and when a request has ended.
@@ -159,7 +169,7 @@ def _steps(
             _steps_until_an_end(engine, time.monotonic() + interval)
         else:
             engine.step(unless=lambda: any(job.news for job in pending))  # noqa: B023
-        yield [output for job in pending if (output := job.check().report())]
+        yield [output for job in pending if (output := job.check().report()) is not None]
         pending = [job for job in pending if not job.over]
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .magics import Nbllm
 
 _LINE = re.compile(
-    r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|playground|tokenexplorer|enginestatus|nbllm)\s(.*)"
+    r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|playground|tokenexplorer|enginestatus|beamexplorer|nbllm)\s(.*)"
 )
 
 

@@ -21,6 +21,7 @@ from traitlets import Bool, Float, Int
 from ..errors import GenerationInterrupted
 from ..results.conversation import Conversation
 from ..results.generation import Generation
+from ..results.search import Found
 from . import chats, commands, comparison, generate, labels, panels, search
 from .command_line import Call, read
 from .comparison import Comparison
@@ -31,15 +32,14 @@ from .labels import Labels
 from .run_flags import LONG_FLAGS, PANEL_FLAGS, RESUME_FLAGS, RUN_FLAGS, STREAM_FLAGS
 from .runs import Runs
 from .sampling_flags import SAMPLING_FLAGS
-from .search import Found
-from .search_flags import SEARCH_FLAGS
+from .search_flags import SEARCH_FLAGS, TRACE
 from .structured import CHOICE_FLAGS, PROCESSORS, STRUCTURED_FLAGS
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..entrypoints.openai import Server
-    from ..widgets import EngineStatus, Playground, TokenExplorer
+    from ..widgets import BeamExplorer, EngineStatus, Playground, TokenExplorer
 
 SHAPE = (*STRUCTURED_FLAGS, *CHOICE_FLAGS)
 SAMPLING = (*SAMPLING_FLAGS, *SHAPE, PROCESSORS)
@@ -157,7 +157,7 @@ class Nbllm(Magics):
     @line_cell_magic
     @magic_arguments()
     @WORDS
-    @with_flags(SEARCH_FLAGS, SHAPE, RUN_FLAGS)
+    @with_flags(SEARCH_FLAGS, (TRACE,), SHAPE, RUN_FLAGS)
     def beam(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Found | None:
@@ -276,6 +276,28 @@ class Nbllm(Magics):
         branches, `.tokens_frame()` their tokens.
         """
         return self._do(panels.tokenexplorer, self.tokenexplorer, line, cell, local_ns)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    @magic_arguments()
+    @argument("words", nargs="*", help="in a cell: variable for the widget; on a line: the prompt")
+    @argument(
+        "--from", dest="from_", metavar="VARIABLE",
+        help="a search that was made: what %%%%beam or LLM.beam_search returned",
+    )  # fmt: skip
+    @with_flags(SEARCH_FLAGS, SHAPE, PANEL_FLAGS)
+    def beamexplorer(
+        self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> BeamExplorer:
+        """Look at a beam search step by step: its tree, what was pruned and why, its sequences.
+
+        `%%beamexplorer [NAME]` takes the rest of the cell as the prompt, `%beamexplorer` the rest of the
+        line, and `%beamexplorer --from VARIABLE` a search that was made. Flags are those of %%beam.
+        Sliders re-rank what was found, or search again where that is needed. The widget is the
+        cell's value: `.df` has the sequences, `.trace` every candidate, `.selected` what you selected.
+        """
+        return self._do(panels.beamexplorer, self.beamexplorer, line, cell, local_ns)
 
     @line_magic
     def enginestatus(self, line: str) -> EngineStatus:

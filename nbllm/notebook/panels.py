@@ -1,4 +1,4 @@
-"""`%%playground`, `%%tokenexplorer`: widgets, with what a magic's flags say."""
+"""`%%playground`, `%%tokenexplorer`, `%%beamexplorer`: widgets, with what a magic's flags say."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from IPython.core.error import UsageError
 
 from ..results.work import MAX_TOKENS
 from .command_line import Call
-from .flags import given
+from .flags import given, layered
 from .prompts import filled_in
 from .runs import Runs
 from .sampling_flags import SAMPLING
+from .search_flags import SEARCH
+from .structured import structured
 from .variables import variable
 
 if TYPE_CHECKING:
-    from ..widgets import Playground, TokenExplorer
+    from ..widgets import BeamExplorer, Playground, TokenExplorer
 
 
 def playground(runs: Runs, call: Call) -> Playground:
@@ -68,3 +70,30 @@ def _explored(call: Call) -> Any:
     except IndexError:
         size = len(value)
         raise UsageError(f"--row {args.row}: {name} has {size:,} rows, from 0") from None
+
+
+def beamexplorer(runs: Runs, call: Call) -> BeamExplorer:
+    """A beam search step by step."""
+    from ..widgets import BeamExplorer
+
+    args = call.args
+    if args.from_:
+        widget = BeamExplorer(_searched(call), model=args.model)
+        flags, shape = given(args, SEARCH), structured(args, call.namespace)
+        if shape or any(value is not None for value in flags.values()):
+            widget.params = layered(widget.params, flags, shape)
+    else:
+        [prompt] = filled_in(call, [{}])
+        runs.llm(args.model)
+        params = runs.search_params(args, call.namespace)
+        widget = BeamExplorer(prompt, params, model=args.model)
+    if call.out:
+        runs.shell.user_ns[call.out] = widget
+    return widget
+
+
+def _searched(call: Call) -> Any:
+    """What `--from` names."""
+    if call.prompt:
+        raise UsageError(f"--from {call.args.from_} has its prompt: leave the rest empty")
+    return variable("--from", call.args.from_, call.namespace)

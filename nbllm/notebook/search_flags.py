@@ -45,5 +45,5 @@ SEARCH_FLAGS = (
     flag("--allowed-token-ids", metavar="IDS", help="search among these tokens only: 1,2,3"),
     INCLUDE_STOP,
     SPECIAL,
-    argument("--trace", metavar="NAME", help="variable for a DataFrame of every candidate"),
 )  # fmt: skip
+TRACE = argument("--trace", metavar="NAME", help="variable for a DataFrame of every candidate")

@@ -3,5 +3,6 @@
 work.py          prompts under settings, and the parameters of each request
 provenance.py    model, parameters, seed, versions: what it takes to make a result again
 generation.py    the result: `.df`, `.text`, `.outputs`, a view, a recording to replay
+search.py        the same of a beam search
 conversation.py  a conversation as a value
 """

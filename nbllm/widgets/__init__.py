@@ -1,9 +1,9 @@
 """Widgets: exploring prompts by hand, in a notebook.
 
-    panel.py     what every widget is: controls and a view, and what is left of them ─┐
-    view.py      the part that its own ES module draws ── modules.py, js/, css/       ├── playground.py
-    runs.py      its runs, in the background ── loop.py                               ├── engine_status.py
-    controls.py  controls of SamplingParams                                          ─┴── token_explorer.py
+    panel.py     what every widget is: controls and a view, and what is left of them
+    view.py      the part that its own ES module draws ── modules.py, js/, css/
+    runs.py      its runs, in the background ── loop.py
+    controls.py  controls of SamplingParams
 
 Each is imported when it is first used.
 """
@@ -12,17 +12,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .beam_explorer import BeamExplorer
     from .engine_status import EngineStatus
     from .playground import Playground
     from .token_explorer import TokenExplorer
 
 _HOME = {
+    "BeamExplorer": "beam_explorer",
     "EngineStatus": "engine_status",
     "Playground": "playground",
     "TokenExplorer": "token_explorer",
 }
 
-__all__ = ["EngineStatus", "Playground", "TokenExplorer"]
+__all__ = ["BeamExplorer", "EngineStatus", "Playground", "TokenExplorer"]
 
 
 def __getattr__(name: str):

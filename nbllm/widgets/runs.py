@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from threading import Event, RLock
+from typing import Any
 
-from ..outputs import RequestOutput
+from ..outputs import BeamSearchOutput, RequestOutput
 from ..results.generation import cut_short
 from .loop import loop
 
@@ -18,19 +19,21 @@ PERIOD = 1 / 20
 DEBOUNCE = 0.3
 """Seconds without a change after which a live widget runs again."""
 
+Output = RequestOutput | BeamSearchOutput
 Stream = AsyncGenerator[RequestOutput, None]
+BeamStream = AsyncGenerator[BeamSearchOutput, None]
 
 
 @dataclass(kw_only=True, eq=False)
 class Run:
     """What `Runs.start` was given, and how far it is."""
 
-    begin: Callable[[], Stream]
-    show: Callable[[list[RequestOutput]], None]
+    begin: Callable[[], Stream | BeamStream]
+    show: Callable[[list[Any]], None]
     end: Callable[[Exception | None, bool], None]
     after: float
     task: asyncio.Task[None] | None = None
-    latest: dict[str, RequestOutput] = field(default_factory=dict)
+    latest: dict[str, Output] = field(default_factory=dict)
     unseen: set[str] = field(default_factory=set)
     over: Event = field(default_factory=Event)
 
@@ -54,15 +57,16 @@ class Runs:
 
     def start(
         self,
-        begin: Callable[[], Stream],
+        begin: Callable[[], Stream | BeamStream],
         *,
-        show: Callable[[list[RequestOutput]], None],
+        show: Callable[[list[Any]], None],
         end: Callable[[Exception | None, bool], None],
         after: float = 0.0,
     ) -> None:
         """Begin a run; returns at once.
 
-        begin: called `after` seconds later, returns the stream, such as `llm.astream(…)`. show: gets
+        begin: called `after` seconds later, returns the stream, such as `llm.astream(…)` or
+        `llm.astream_beams(…)`. show: gets
         the outputs that have changed, each as it is now, at most 20 times a second and at the end.
         end: called once, with what went wrong, if anything did, and whether it was stopped; what was
         under way is then shown with finish_reason "abort". None is called for a run that has been
@@ -120,7 +124,7 @@ class Runs:
         stopped = task.cancelled()
         error = None if stopped else task.exception()
         run.unseen |= {id for id, output in run.latest.items() if not output.finished}
-        run.latest = {id: cut_short(output) for id, output in run.latest.items()}
+        run.latest = {id: _ended(output) for id, output in run.latest.items()}
         with self.lock:
             try:
                 self._show(run)
@@ -132,6 +136,11 @@ class Runs:
                     run.end(_bare(error), stopped)
             finally:
                 run.over.set()
+
+
+def _ended(output: Output) -> Output:
+    """An output as the end of its run leaves it. A search says by itself that it was cut short."""
+    return output if isinstance(output, BeamSearchOutput) else cut_short(output)
 
 
 def _bare(error: BaseException | None) -> Exception | None:

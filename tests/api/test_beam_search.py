@@ -1,5 +1,7 @@
 """`LLM.beam_search` and `generate` with `BeamSearchParams`: what goes in, what comes out."""
 
+import asyncio
+import contextlib
 import gc
 import re
 import threading
@@ -418,3 +420,42 @@ def test_structured_outputs(ascii_llm, regex, count, early_stopping):
         if count <= 8 and early_stopping is None:
             assert len(ended) == count
     assert ascii_llm.info().num_free_pages == ascii_llm.info().num_pages
+
+
+def test_astream_beams(llm):
+    """What was found so far, again and again; the last is what `beam_search` returns."""
+    params = BeamSearchParams(beam_width=3, max_tokens=6, ignore_eos=True)
+
+    async def steps():
+        return [output async for output in llm.astream_beams(["abc", "d"], params)]
+
+    outputs = asyncio.run(steps())
+    for expected in llm.beam_search(["abc", "d"], params):
+        mine = [o for o in outputs if o.prompt == expected.prompt]
+        counts = [o.history.num_steps for o in mine]
+        # a GPU does a few steps at a time
+        assert counts == sorted(set(counts))
+        assert counts[-1] == 6
+        assert len(counts) > 1
+        assert [o.finished for o in mine] == [False] * (len(mine) - 1) + [True]
+        assert [s.tokens for s in mine[-1].sequences] == [s.tokens for s in expected.sequences]
+        assert {s.finish_reason for s in mine[0].sequences} == {"abort"}
+        for one in mine:
+            trace = one.trace_frame()
+            assert trace.token_id.equals(expected.trace_frame().token_id[: len(trace)])
+
+
+def test_a_stream_of_beams_that_is_left(llm):
+    params = BeamSearchParams(beam_width=3, max_tokens=200, ignore_eos=True)
+
+    async def two_steps():
+        async with contextlib.aclosing(llm.astream_beams("abc", params)) as stream:
+            async for output in stream:
+                if output.history.num_steps == 2:
+                    break
+        return output
+
+    assert asyncio.run(two_steps()).aborted
+    assert llm.requests() == []
+    with pytest.raises(ParamError, match="beam_search takes BeamSearchParams"):
+        llm.astream_beams("abc", SamplingParams())

@@ -135,6 +135,17 @@ def test_sliders_get_their_names(frame):
 
 def test_shortcuts_of_the_notebook_leave_the_keys(frame):
     frame.page.wait_for_selector('.nbllm-panel[data-lm-suppress-shortcuts="true"]')
+    # also those that are for whatever has the focus
+    close = frame.find(".nbllm-close")
+    close.focus()
+    assert close.get_attribute("data-lm-suppress-shortcuts") == "true"
+
+
+def test_nothing_is_said_to_a_kernel_that_has_ended(frame):
+    session = "window.manager.context.sessionContext"
+    frame.page.evaluate(f"{session}.session.kernel.status = 'dead'; {session}.statusChanged.emit()")
+    frame.page.evaluate("window.act('restore', {run: 3})")
+    assert frame.sent() == []
 
 
 def test_nothing_went_wrong(frame, errors):

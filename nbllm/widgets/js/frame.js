@@ -29,6 +29,7 @@ import { visible } from "./visible.js";
 export function frame(model, el) {
   /** @type {(() => void)[]} */
   const undo = [];
+  let ended = false;
   /** @type {Frame["on"]} */
   const on = (event, call) => {
     model.on(event, call);
@@ -40,7 +41,11 @@ export function frame(model, el) {
     call();
   };
   /** @type {Frame["act"]} */
-  const act = (action, fields = {}) => model.send({ action, ...fields });
+  const act = (action, fields = {}) => {
+    if (!ended) {
+      model.send({ action, ...fields });
+    }
+  };
   const body = element("div", "nbllm-body");
   const error = live("alert", "nbllm-error");
   const note = live("status", "nbllm-note");
@@ -51,6 +56,7 @@ export function frame(model, el) {
   draw(["stand_in"], () => keepStandIn(model, model.get("panel_id"), model.get("stand_in")));
   undo.push(
     onKernelEnd(model, () => {
+      ended = true;
       end(panelOf(el));
       say(note, "The kernel has ended: this is what there was. Run the cell again to go on.");
     }),
@@ -86,19 +92,34 @@ function panelOf(el) {
   return el.closest(".nbllm-panel") ?? el;
 }
 
-/** What needs the kernel goes, what it made stays. @param {HTMLElement} panel */
+/**
+ * What needs the kernel goes, what it made stays; what is in .nbllm-local needs none.
+ * @param {HTMLElement} panel
+ */
 function end(panel) {
   panel.classList.add("nbllm-ended");
-  for (const field of panel.querySelectorAll("input, textarea")) {
+  for (const field of panel.querySelectorAll(":is(input, textarea):not(.nbllm-local *)")) {
     field.setAttribute("disabled", "");
   }
 }
 
 /** @param {HTMLElement} el */
 function attached(el) {
+  const panel = panelOf(el);
   // or JupyterLab takes keys before we see them: Enter on a button, arrows on a token
-  panelOf(el).dataset.lmSuppressShortcuts = "true";
-  return labelSliders(panelOf(el));
+  panel.dataset.lmSuppressShortcuts = "true";
+  // its arrow keys are for whatever has the focus, so that itself has to say so
+  const suppress = (/** @type {FocusEvent} */ { target }) => {
+    if (target instanceof HTMLElement) {
+      target.dataset.lmSuppressShortcuts = "true";
+    }
+  };
+  panel.addEventListener("focusin", suppress);
+  const undo = labelSliders(panel);
+  return () => {
+    panel.removeEventListener("focusin", suppress);
+    undo();
+  };
 }
 
 /**
