@@ -28,11 +28,10 @@ def request(branch: Branch, num_given: int) -> dict[str, Any]:
 class Continuation:
     """A run that goes on from the tokens of a new branch; of `n` completions each is a branch.
 
-    made: what it has become, once it has ended; None: nothing.
-
-    params: of the run; what they count (max_tokens, penalties, stop strings) begins with it. given:
-    a branch with the tokens to go on from; where it is not scored, the run does that too. Structured
-    outputs hold for all of its tokens: given ones that do not fit are an error of the run.
+    given: a branch with the tokens to go on from; where it is not scored, the run does that too. params:
+    what they count (max_tokens, penalties, stop strings) begins with the run; structured outputs hold
+    for all tokens, and given ones that do not fit are an error of the run. made: what the run has
+    become, once it has ended; None: nothing.
     """
 
     def __init__(self, llm: LLM, given: Branch, params: SamplingParams):

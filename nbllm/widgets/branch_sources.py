@@ -84,7 +84,11 @@ def _token_ids(llm: LLM, there: Position, token: int | str | None) -> list[int]:
 
 
 def _read(llm: LLM, source: Any, prompt: Any, text: str | None) -> Source:
-    if text is not None and source is None:
+    if text is not None:
+        if source is not None:
+            raise ParamError(
+                "text= is scored by itself or behind prompt=: it goes without a source"
+            )
         return _text(llm, prompt, text)
     if source is None or (prompt is not None and not isinstance(source, CompletionOutput)):
         if source is not None:

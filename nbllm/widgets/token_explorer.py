@@ -306,6 +306,7 @@ class TokenExplorer(Panel):
             for branch in run.branches:
                 self._branches.add(branch)
         self._run = run
+        self.view.error = ""
         self._show(run.branches[0])
         self._draw()
         self.runs.start(run.stream, show=show, end=end)

@@ -191,6 +191,8 @@ def test_a_text_behind_a_prompt(explore, llm):
     assert explorer.shown.token_ids == score.token_ids
     assert explorer.shown.cumulative_logprob == pytest.approx(score.cumulative_logprob, abs=1e-4)
     assert (explorer.prompt, explorer.shown.text) == ("hello", " there")
+    with pytest.raises(ParamError, match="goes without a source"):
+        TokenExplorer("hello", text=" there")
     with pytest.raises(PromptError, match="no token to score"):
         TokenExplorer(text="")
 
