@@ -231,14 +231,17 @@ class BeamExplorer(Panel):
     def _toggle(self, step: int, place: int) -> None:
         """Select or unselect the path to a candidate, as the page knows it."""
         at = (step, place)
-        beam_sequences.hypothesis(self._history(), at)
         if at in self._selected:
-            self._selected.remove(at)
+            self._selected = [other for other in self._selected if other != at]
             self._draw_lines()
         else:
             self._select([at])
 
     def _select(self, places: list[Place]) -> None:
+        history = self._history()
+        for place in places:
+            # raises for what there is not
+            beam_sequences.hypothesis(history, place)
         self._selected = list(dict.fromkeys([*self._selected, *places]))
         self._draw_lines()
 
@@ -287,7 +290,8 @@ class BeamExplorer(Panel):
             made = asked.made()
             self._records.add(made)
             resident.remember(made.found())
-            self.view.note = ""
+            if self.view.note == AGAIN:
+                self.view.note = ""
             self._show(made)
         elif stopped:
             self.view.note = "stopped before anything was found"

@@ -430,6 +430,29 @@ def test_what_is_no_search(llm):
     assert set(_instances) == before
 
 
+def test_a_search_that_found_nothing():
+    words = Words("p", "a")
+    params = BeamSearchParams(beam_width=2, max_tokens=3)
+    explorer = BeamExplorer(searched(words, lambda ids: {2: 1.0}, params, num_steps=0))
+    assert list(explorer.df.num_tokens) == [0]
+    with pytest.raises(ParamError, match="no candidate"):
+        explorer.select()
+    assert len(explorer.selected) == 0
+    slide(explorer, length_penalty=0.0)
+    assert explorer.error == ""
+    explorer.close()
+
+
+def test_the_bundled_model_is_loaded_and_the_note_says_so(monkeypatch):
+    monkeypatch.setattr(resident, "_llms", {})
+    monkeypatch.setattr(resident, "_current", None)
+    explorer = BeamExplorer("Once", BeamSearchParams(beam_width=2, max_tokens=2))
+    assert explorer.wait(60)
+    assert "this is 'tiny', the bundled one" in explorer.view.note
+    explorer.close()
+    resident.unload()
+
+
 def test_an_unknown_model_leaves_no_widget(llm):
     before = set(_instances)
     with pytest.raises(NoModelError, match="no model called 'asci'"):

@@ -126,8 +126,11 @@ export class BeamTree {
     };
   }
 
-  /** Scroll, with the next frame, so far that a candidate or all of a step is in view.
-   * @param {number} step @param {number} [place] */
+  /**
+   * Scroll, with the next frame: to a candidate, or to a step and what led to it.
+   * @param {number} step
+   * @param {number} [place]
+   */
   reveal(step, place) {
     this.wanted = { step, place };
     this.draw();
