@@ -313,11 +313,7 @@ class LLM:
         if concurrency_limit is None:
             return waiting.stream(self.engine, self._streams(prompts, sampling_params))
         limit = _at_least_one("concurrency_limit", concurrency_limit)
-        each = self._each(sampling_params, len(prompts))
-        if not all(isinstance(p, SamplingParams) for p in each):
-            raise ParamError(NO_STREAM)
-        jobs = self.intake.one_by_one(prompts, each, [0] * len(prompts))
-        return waiting.feed(self.engine, cast(Iterator[Job], jobs), limit)
+        return waiting.feed(self.engine, self._feeds(prompts, sampling_params), limit)
 
     def preprocess_chat(
         self,
@@ -382,10 +378,15 @@ class LLM:
         self,
         prompts_or_messages: Any,
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        *,
+        concurrency_limit: int | None = None,
     ) -> AsyncGenerator[RequestOutput, None]:
-        """As `stream`, for `async for`."""
-        jobs = self._streams(self._any(prompts_or_messages), sampling_params)
-        return waiting.astream(self.engine, jobs)
+        """As `stream`, for `async for`; with a concurrency_limit all that are in flight are reported."""
+        prompts = self._any(prompts_or_messages)
+        if concurrency_limit is None:
+            return waiting.astream(self.engine, self._streams(prompts, sampling_params))
+        limit = _at_least_one("concurrency_limit", concurrency_limit)
+        return waiting.afeed(self.engine, self._feeds(prompts, sampling_params), limit)
 
     def score(
         self, prompts: Any, continuations: Any = None, *, use_tqdm: bool = True
@@ -640,6 +641,14 @@ class LLM:
         if not all(isinstance(job, Job) for job in jobs):
             raise ParamError(NO_STREAM)
         return [job for job in jobs if isinstance(job, Job)]
+
+    def _feeds(self, prompts: list[Prompt], params: Any) -> Iterator[Job]:
+        """As `_streams`, each made when its turn comes."""
+        each = self._each(params, len(prompts))
+        if not all(isinstance(p, SamplingParams) for p in each):
+            raise ParamError(NO_STREAM)
+        jobs = self.intake.one_by_one(prompts, each, [0] * len(prompts))
+        return cast(Iterator[Job], jobs)
 
     def _searches(self, prompts: list[Prompt], params: Any) -> list[BeamJob]:
         """As `_jobs`, for beam searches reported as such."""

@@ -130,13 +130,36 @@ async def astream(engine: Engine, jobs: list[Job]) -> AsyncGenerator[RequestOutp
             await asyncio.sleep(0)
 
 
+async def afeed(
+    engine: Engine, jobs: Iterator[Job], at_once: int
+) -> AsyncGenerator[RequestOutput, None]:
+    """As `astream`, of jobs that are made when there is room for them: `at_once` are in flight."""
+    pending: list[Job] = []
+    with Owned(engine, pending), Owned(engine, pending) as owned:
+        while True:
+            new = list(islice(jobs, at_once - len(pending)))
+            pending += new
+            owned.start(new)
+            await asyncio.sleep(0)
+            if not pending:
+                return
+            for output in _step(engine, pending):
+                yield output
+            pending[:] = [job for job in pending if not job.over]
+
+
 def _steps(engine: Engine, jobs: list[Job]) -> Generator[list[RequestOutput], None, None]:
     """Step until the jobs are over; yields, after every step, what there is to report."""
     pending = jobs
     while pending:
-        engine.step(unless=lambda: any(job.news for job in pending))  # noqa: B023
-        yield [output for job in pending if (output := job.check().report())]
+        yield _step(engine, pending)
         pending = [job for job in pending if not job.over]
+
+
+def _step(engine: Engine, pending: list[Job]) -> list[RequestOutput]:
+    """A step, unless there is something to report already; what there is."""
+    engine.step(unless=lambda: any(job.news for job in pending))
+    return [output for job in pending if (output := job.check().report())]
 
 
 class _Bar(tqdm):
