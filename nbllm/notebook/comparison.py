@@ -109,7 +109,7 @@ def settings(
     """Names and parameters: those of `--setting "NAME FLAGS"`, then those of `--grid`.
 
     make: "sampling" and "search": (parser, what makes parameters of its arguments). A setting with a
-    --width is a search. Where nothing is said of a seed all share one.
+    --width is a search.
     """
     found: dict[str, Params] = {}
     for said in given or ():
@@ -127,11 +127,18 @@ def settings(
         raise UsageError(
             'what is to be compared? --setting "NAME FLAGS", to be repeated, or --grid NAME=V,V'
         )
-    seed = draw_seed()
-    for name, params in found.items():
-        if isinstance(params, SamplingParams) and params.seed is None:
-            found[name] = replace(params, seed=seed)
     return found
+
+
+def seeded(settings: Mapping[str, Params]) -> dict[str, Params]:
+    """Where nothing is said of a seed all share one."""
+    seed = draw_seed()
+    return {
+        name: replace(params, seed=seed)
+        if isinstance(params, SamplingParams) and params.seed is None
+        else params
+        for name, params in settings.items()
+    }
 
 
 def _parsed(parser: ArgumentParser, name: str, words: list[str]) -> Any:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .magics import Nbllm
 
 _LINE = re.compile(
-    r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|playground|enginestatus|nbllm)\s(.*)"
+    r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|playground|promptgrid|enginestatus|nbllm)\s(.*)"
 )
 
 
@@ -117,10 +117,15 @@ def _is_conversation(value: Any) -> bool:
     return isinstance(value, Conversation | Reply) or is_conversation(value)
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple) or type(value).__name__ == "Series"
+
+
 _VARIABLES: dict[str, Callable[[Any], bool]] = {
     "--over": lambda value: type(value).__name__ == "DataFrame",
     "--json": _is_schema,
-    "--choices": lambda value: isinstance(value, list | tuple) or type(value).__name__ == "Series",
+    "--choices": _is_list,
+    "--prompts": _is_list,
     "--grammar": lambda value: isinstance(value, str),
     "--logits-processors": callable,
     "--from": _is_conversation,

@@ -14,7 +14,7 @@ from IPython.core.error import UsageError
 from .. import resident
 from ..results.conversation import Conversation
 from ..results.generation import Generation
-from ..results.work import MAX_TOKENS, Work, draw_seed
+from ..results.work import MAX_TOKENS, Work
 from ..sampling_params import BeamSearchParams, SamplingParams
 from . import comparison, trim
 from .checkpoint import Checkpoint
@@ -34,7 +34,7 @@ from .turns import Turn, free_name, turn
 
 if TYPE_CHECKING:
     from ..llm import LLM
-    from ..widgets import Playground
+    from ..widgets import Playground, PromptGrid
     from .magics import Nbllm
 
 _CELL_MAGIC = "get_ipython().run_cell_magic("
@@ -225,11 +225,18 @@ class Runs:
         names = args.models.split(",") if args.models else [args.model]
         llms = {name or "": self.llm(name) for name in names}
         llms = {name or llm.name: llm for name, llm in llms.items()}
-        first = next(iter(llms.values()))
+        chosen = comparison.seeded(self._settings(call, next(iter(llms.values()))))
+        keep = partial(self._keep, call.out, partial(comparison.Comparison, over=over))
+        result = comparison.compared(llms, texts, chosen, quiet=args.quiet, keep=keep)
+        return None if call.out else result
+
+    def _settings(self, call: Call, llm: LLM) -> dict[str, comparison.Params]:
+        """What `--setting` and `--grid` say, by name; "default" where other things are compared."""
+        args = call.args
 
         def sampled(flags: Namespace) -> SamplingParams:
             # what the comparison's own flags say holds for every setting
-            base = self._params(first, call, MAX_TOKENS)
+            base = self._params(llm, call, MAX_TOKENS)
             more = structured(flags, call.namespace)
             return layered(base, given(flags, SAMPLING), more)
 
@@ -240,16 +247,10 @@ class Runs:
 
         generate, beam = cast(Any, self.magics.generate), cast(Any, self.magics.beam)
         make = {"sampling": (generate.parser, sampled), "search": (beam.parser, searched)}
-        base = self._params(first, call, MAX_TOKENS)
-        if args.setting or args.grid or not args.models:
-            chosen = comparison.settings(args.setting, settings(args.grid), base, make)
-        else:
-            chosen = {
-                "default": replace(base, seed=draw_seed() if base.seed is None else base.seed)
-            }
-        keep = partial(self._keep, call.out, partial(comparison.Comparison, over=over))
-        result = comparison.compared(llms, texts, chosen, quiet=args.quiet, keep=keep)
-        return None if call.out else result
+        base = self._params(llm, call, MAX_TOKENS)
+        if not (args.setting or args.grid) and args.models:
+            return {"default": base}
+        return comparison.settings(args.setting, settings(args.grid), base, make)
 
     def playground(self, call: Call) -> Playground:
         from ..widgets import Playground
@@ -261,6 +262,37 @@ class Runs:
         if call.out:
             self.shell.user_ns[call.out] = widget
         return widget
+
+    def promptgrid(self, call: Call) -> PromptGrid:
+        from ..widgets import PromptGrid
+
+        args = call.args
+        texts, over = self._rows(call)
+        models = args.models.split(",") if args.models else None
+        llm = self.llm(models[0] if models else args.model)
+        chosen: Any = None
+        if args.setting or args.grid:
+            chosen = self._settings(call, llm)
+        elif texts or models:
+            chosen = self._params(llm, call, MAX_TOKENS)
+        widget = PromptGrid(
+            texts, chosen, over=over, models=models, model=args.model, file=args.file, run=args.run
+        )
+        if call.out:
+            self.shell.user_ns[call.out] = widget
+        return widget
+
+    def _rows(self, call: Call) -> tuple[list[str] | None, Any]:
+        """The prompts of a grid: filled in, those of a variable, or none yet."""
+        name = call.args.prompts
+        if name is None:
+            return prompts(call) if call.prompt or call.args.over else (None, None)
+        if call.prompt or call.args.over:
+            raise UsageError("--prompts has the prompts: a text, or --over, does not go with it")
+        found: Any = call.namespace.get(name)
+        if isinstance(found, str) or not hasattr(found, "__iter__"):
+            raise UsageError(f"--prompts {name}: a variable with a list of texts is needed")
+        return list(found), None
 
     def _run(
         self, call: Call, llm: LLM, work: Work, make: Callable[..., Generation]

@@ -3,7 +3,8 @@
     panel.py     what every widget is: controls and a view, and what is left of them ─┐
     view.py      the part that its own ES module draws ── modules.py, js/, css/       ├── playground.py
     runs.py      its runs, in the background ── loop.py                               ├── engine_status.py
-    controls.py  controls of SamplingParams                                          ─┘
+    controls.py  controls of SamplingParams                                           ├── prompt_grid.py
+    grid/        cells, columns, order, choices, files                               ─┘
 
 Each is imported when it is first used.
 """
@@ -14,10 +15,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .engine_status import EngineStatus
     from .playground import Playground
+    from .prompt_grid import PromptGrid
 
-_HOME = {"EngineStatus": "engine_status", "Playground": "playground"}
+_HOME = {
+    "EngineStatus": "engine_status",
+    "Playground": "playground",
+    "PromptGrid": "prompt_grid",
+}
 
-__all__ = ["EngineStatus", "Playground"]
+__all__ = ["EngineStatus", "Playground", "PromptGrid"]
 
 
 def __getattr__(name: str):

@@ -1,0 +1,450 @@
+"""`PromptGrid`: prompts × settings, to be read, sorted, rated and judged blind."""
+
+from __future__ import annotations
+
+from asyncio import TimerHandle
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self
+
+from .. import resident
+from ..errors import NoModelError, ParamError
+from ..outputs import RequestOutput
+from ..replays import Made, Recording
+from ..results.provenance import Provenance, plain
+from .asked import defaults
+from .binding import bind
+from .grid import frame, saved
+from .grid.cells import Cell, Cells, checked_rating
+from .grid.choices import Duel, Outcome
+from .grid.columns import Column, column, columns
+from .grid.order import Order
+from .grid.rows import rows
+from .grid.static import static
+from .grid.stream import possible, stream
+from .loop import loop
+from .panel import Panel
+from .prompt_grid_view import PromptGridView
+from .runs import Stream
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..llm import LLM
+
+NOTHING = "PromptGrid: nothing has been generated"
+KEEP_AFTER = 1.0
+"""Seconds after the last rating in which a saved notebook gets it."""
+
+
+class PromptGrid(Panel):
+    """Prompts under settings: a row a prompt, a column a setting; all cells run in one batch.
+
+    prompts: a text or a list of them. over: a frame; then the text is filled in for each of its rows,
+    `{{ column }}`, and a list has a prompt for each. settings: `SamplingParams`, `BeamSearchParams`, a
+    dictionary of fields that override the model's defaults (max_tokens=256), a list of these, or a
+    dictionary of them by name; several completions of one setting are a column each. models: loaded
+    models by name: each gets these columns. model: the one of all columns otherwise; None: the current
+    one, or the bundled one where none is loaded. file: what `save` wrote; what of it has the same prompt,
+    setting and model is restored, and the rest is said. run: begin at once.
+
+    `df` has a row per cell at any moment, `choices` what was judged blind. `run`, `stop`, `wait`, `add`,
+    `add_setting`, `sort`, `rate`, `annotate`, `blind`, `choose`, `undo`, `reveal`, `save`, `restore` and
+    `to_frame` are the buttons. Rows are numbers from 0; columns numbers, or names.
+    """
+
+    view: PromptGridView
+
+    def __init__(
+        self,
+        prompts: str | Sequence[str] | None = None,
+        settings: Any = None,
+        *,
+        over: pd.DataFrame | None = None,
+        models: Sequence[str] | None = None,
+        model: str | None = None,
+        file: str | Path | None = None,
+        run: bool = False,
+    ):
+        said: list[str] = []
+        for name in (model, *(models or ())):
+            resident.current(name) if name else None
+        self._base = lambda: defaults(resident.current_or_bundled(model, said.append))
+        wanted = (
+            columns(settings, models, self._base)
+            if prompts is not None or settings is not None or models
+            else []
+        )
+        self.cells = Cells(prompts=rows(prompts, over), columns=wanted, over=over)
+        self.order = Order()
+        self._duels: saved.Duels = {}
+        self._duel: Duel | None = None
+        self._files: dict[Path, saved.Restored | None] = {}
+        self._provenance: Provenance | None = None
+        self._seconds = 0.0
+        self._keeping: TimerHandle | None = None
+        super().__init__(PromptGridView(self._actions()), model=model)
+        self.view.note = "".join(said)
+        self.view.file = str(file or "grid.jsonl")
+        self.arrange()
+        self._draw()
+        if file is not None and Path(file).expanduser().exists():
+            self._closing(self.restore, file)
+        if run:
+            self._closing(self.run)
+
+    @classmethod
+    def load(cls, path: str | Path, *, model: str | None = None) -> Self:
+        """The grid that `save` wrote, with its texts. Raises `ParamError` for another file."""
+        cells, _ = saved.read(Path(path).expanduser())
+        names = [column.model for column in cells.columns if column.model]
+        grid = cls(cells.prompts, cells.columns, over=cells.over, model=model, file=path)
+        if missing := [name for name in names if name not in resident.loaded()]:
+            grid.view.note += f"; {missing[0]!r} is not loaded, its cells cannot run"
+        return grid
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """One row per cell: row, prompt, setting, model (of several), text, finish_reason, num_tokens,
+        cumulative_logprob, mean_logprob, error (where there is one), rating, note, and the parameters
+        that differ between columns; after the columns of the `over` frame's row."""
+        with self.runs.lock:
+            return frame.frame(self.cells, self.model)
+
+    @property
+    def choices(self) -> pd.DataFrame:
+        """One row per judgement of `choose`: row, prompt, the columns a and b, which of them was on the
+        left, the choice ("left", "right", "tie") and the winner."""
+        return frame.choices(self.cells, self._duels.values())
+
+    def run(self) -> None:
+        """Make every cell that is not done. Returns at once; while a run is under way nothing happens."""
+        with self.runs.lock:
+            if self.runs.running:
+                return
+            wanted = [cell for cell in self.cells if not cell.done]
+            if not wanted:
+                self.view.note = (
+                    "there is no cell to run" if len(self.cells) == 0 else "all is done"
+                )
+                return
+            self.view.note = ""
+            begin = partial(self._begin, wanted, monotonic())
+            self.runs.start(begin, show=self._show, end=self._ended)
+            self.view.running = True
+
+    def stop(self) -> None:
+        """End the run under way, and keep what it has made; `run` does the rest."""
+        self.runs.stop()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the run under way has ended; False if it has not after `timeout` seconds."""
+        return self.runs.wait(timeout)
+
+    def add(self, prompt: str) -> None:
+        """One more row. Raises `ParamError` where rows are those of a frame."""
+        if not isinstance(prompt, str) or not prompt:
+            raise ParamError(f"a prompt is a text, not empty, got {prompt!r}")
+        with self.runs.lock:
+            self.cells.add_row(prompt)
+            if not self.cells.columns:
+                self.cells.add_columns(columns(None, None, self._base))
+            self._draw()
+
+    def add_setting(self, setting: Any) -> None:
+        """More columns: what `settings` may be, or a text such as "wild: temperature=1.3 top_k=50"."""
+        new = (
+            column(setting, self._base)
+            if isinstance(setting, str)
+            else columns(setting, None, self._base)
+        )
+        with self.runs.lock:
+            self.cells.add_columns(new)
+            self._draw()
+
+    def sort(self, by: str = "row", column: Any = None, **more: Any) -> list[int]:
+        """Show rows in this order, and only some of them; their places.
+
+        by: "row", "prompt", "text", "rating", "tokens" or "logprob" (per token), of the column, or the
+        mean of all. descending=True: the greatest first. text="…": rows that hold this. show: "rated",
+        "unrated", "noted", "missing" or "failed", "all".
+        """
+        with self.runs.lock:
+            place = None if column is None else self.cells.column(column)
+            self.order = Order(by=by, column=place, **more)
+            self._draw_rows()
+            self.keep()
+        return self.view.rows
+
+    def rate(self, row: int, column: Any, rating: int | None) -> None:
+        """Rate a cell from 1 to 5; 0 or None clears. Raises `ParamError`."""
+        with self.runs.lock:
+            cell = self.cells.cell(row, column)
+            cell.rating = checked_rating(rating)
+            self._said_of(cell)
+
+    def annotate(self, row: int, column: Any, note: str) -> None:
+        """Write a note to a cell; an empty one is none."""
+        if not isinstance(note, str):
+            raise ParamError(f"a note is a text, got {note!r}")
+        with self.runs.lock:
+            cell = self.cells.cell(row, column)
+            cell.note = note
+            self._said_of(cell)
+
+    def blind(self, a: Any, b: Any) -> None:
+        """Judge two columns row by row, without their names and in an order by chance; goes on with what
+        was judged before. Rows whose two texts are equal are left out."""
+        first, second = sorted((self.cells.column(a), self.cells.column(b)))
+        if first == second:
+            raise ParamError("two columns are compared, and these are one")
+        self._duel = self._duels.setdefault((first, second), Duel(a=first, b=second))
+        self._draw_duel()
+
+    def end_blind(self) -> None:
+        """Back to the grid."""
+        self._duel, self.view.duel = None, {}
+        self.keep()
+
+    def choose(self, choice: str, row: int | None = None) -> None:
+        """Judge the row that is shown: "left", "right" or "tie". row: only if it is still this one."""
+        duel = self._judging()
+        shown = duel.next(self.cells)
+        if shown is None:
+            raise ParamError("every row that is ready has been judged")
+        if row is None or row == shown:
+            duel.choose(shown, choice)
+            self._draw_duel()
+            self._keep_soon()
+
+    def undo(self) -> None:
+        """Take the latest judgement back."""
+        self._judging().undo()
+        self._draw_duel()
+
+    def reveal(self) -> Outcome:
+        """Wins of each column, ties, and the Wilson interval of the share of wins; shown, too."""
+        outcome = self._judging().outcome(self.cells)
+        self._draw_duel(outcome)
+        return outcome
+
+    def save(self, path: str | Path | None = None, *, overwrite: bool = False) -> None:
+        """Write everything to a file of JSON lines, in one step. Raises `ParamError`.
+
+        path: None: where it was saved last, or grid.jsonl. overwrite: also a file that is not this
+        grid's, or holds cells that did not match when it was restored.
+        """
+        path = Path(path or self.view.file).expanduser()
+        if not overwrite:
+            self._refuse_to_lose(path)
+        try:
+            with self.runs.lock:
+                saved.write(path, self.cells, self._duels.values())
+        except OSError as error:
+            raise ParamError(f"{path} cannot be written: {error.strerror}") from None
+        self._files[path.resolve()] = None
+        self.view.file = str(path)
+        self.view.note = f"saved: {path}"
+
+    def restore(self, path: str | Path) -> saved.Restored:
+        """Take texts, ratings, notes and judgements from a file that `save` wrote, where prompt, setting
+        and model are the same; says what did not match. Raises `ParamError`."""
+        path = Path(path).expanduser()
+        with self.runs.lock:
+            found = saved.restore(path, self.cells, self._duels, self._fingerprints())
+            self._files[path.resolve()] = found
+            self.view.file, self.view.note = str(path), str(found)
+            self._draw()
+            self.view.tell(self.cells)
+        return found
+
+    def to_frame(self, name: str) -> None:
+        """Bind `df` to a variable of the notebook."""
+        self.view.note = bind(name, self.df)
+
+    def recording(self) -> Recording:
+        """What `nbllm.replay` needs. Raises `ParamError` for several models, or before a run."""
+        made = [cell for cell in self.cells if cell.made is not None]
+        if self._provenance is None or len({cell.model for cell in made}) > 1:
+            raise ParamError("what one model made can be replayed: run one at a time")
+        return Recording(
+            kind="compare",
+            model=self._provenance.model,
+            requests=[self.cells.prompts[cell.row] for cell in made],
+            params=[self.cells.columns[cell.column].params.clone() for cell in made],
+            expected=[[Made.of(cell.made)] for cell in made if cell.made],
+        )
+
+    def static(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        if not len(self.cells):
+            return {"text/plain": NOTHING, "text/html": f"<i>{NOTHING}</i>"}, {}
+        with self.runs.lock:
+            return static(self.cells, self.view.rows, self._duels.values()), self._record()
+
+    def close(self) -> None:
+        if self._keeping is not None:
+            loop().call_soon_threadsafe(self._keeping.cancel)
+        super().close()
+
+    def _actions(self) -> dict[str, Any]:
+        """What the page may ask for."""
+        named = {
+            "draw": self._tell_all, "look": self._look, "run": self.run, "stop": self.stop,
+            "add": self.add, "add_setting": self.add_setting, "sort": self.sort, "rate": self.rate,
+            "annotate": self.annotate, "blind": self.blind, "end_blind": self.end_blind,
+            "choose": self.choose, "undo": self.undo, "reveal": self.reveal, "save": self.save,
+            "restore": self.restore, "frame": self.to_frame, "close": self.close,
+        }  # fmt: skip
+        return {name: partial(self.attempt, action) for name, action in named.items()}
+
+    def _closing(self, wish: Any, *args: Any) -> None:
+        """In the constructor: where that raises, no widget is left."""
+        try:
+            wish(*args)
+        except BaseException:
+            self.close()
+            raise
+
+    def _llm(self, column: Column) -> LLM:
+        say = partial(setattr, self.view, "note")
+        return resident.current_or_bundled(column.model or self.model, say)
+
+    def _begin(self, wanted: Sequence[Cell], began: float) -> Stream:
+        llms = {j: self._llm(column) for j, column in enumerate(self.cells.columns)}
+        self._models = {j: llm.info().fingerprint for j, llm in llms.items()}
+        self._began = began
+        told = {"settings": {c.name: plain(c.params, defaults=False) for c in self.cells.columns}}
+        self._provenance = Provenance.of(llms[0].info(), told, kind="compare")
+        sendable = possible(self.cells, wanted, llms)
+        with self.runs.lock:
+            self.view.tell(cell for cell in wanted if cell.error)
+            self.view.count(self.cells)
+        return stream(self.cells, sendable, llms)
+
+    def _show(self, outputs: Sequence[RequestOutput]) -> None:
+        changed = []
+        for output in outputs:
+            row, column = map(int, output.request_id.split("-"))
+            cell = self.cells.table[row][column]
+            cell.made, cell.model = output.outputs[0], self._models[column]
+            changed.append(cell)
+        self.view.tell(changed)
+        self.view.count(self.cells)
+
+    def _ended(self, error: Exception | None, stopped: bool) -> None:
+        self.view.running = False
+        self.view.count(self.cells)
+        self._seconds += monotonic() - self._began
+        resident.remember(self)
+        if error is not None:
+            self.fail(error)
+        elif stopped:
+            self.view.note = "stopped: what is done stays, Run does the rest"
+        self._draw_rows()
+        self._draw_duel() if self._duel else None
+        self.keep()
+
+    def _look(self, page: str, rows: Sequence[int]) -> None:
+        with self.runs.lock:
+            self.view.look(page, rows)
+            seen = [cell for row in rows for cell in self.cells.table[row]]
+            self.view.tell(cell for cell in seen if cell.state == "running")
+
+    def _tell_all(self) -> None:
+        with self.runs.lock:
+            self.view.tell(cell for cell in self.cells if cell.state or cell.rating or cell.note)
+
+    def _said_of(self, cell: Cell) -> None:
+        """A person has said something of this cell."""
+        self.view.tell([cell])
+        self.view.describe(self.cells)
+        self._keep_soon()
+
+    def _draw(self) -> None:
+        self.view.describe(self.cells)
+        self.view.count(self.cells)
+        self._draw_rows()
+        self.keep()
+
+    def _draw_rows(self) -> None:
+        """Only when somebody asks, or a run has ended: rows do not move under the hand that rates them."""
+        order = self.order
+        self.view.rows = order.rows(self.cells)
+        self.view.order = {
+            "by": order.by, "column": order.column, "descending": order.descending,
+            "text": order.text, "show": order.show,
+        }  # fmt: skip
+
+    def _judging(self) -> Duel:
+        if self._duel is None:
+            raise ParamError("which columns? blind(a, b) begins")
+        return self._duel
+
+    def _draw_duel(self, outcome: Outcome | None = None) -> None:
+        """{"row": the one to judge or None, "prompt", "left", "right": its texts, "judged", "of", "same",
+        "waiting": counts of rows, "outcome": None until it is asked for}."""
+        duel, cells = self._judging(), self.cells
+        row, ready = (
+            duel.next(cells),
+            [i for i in range(len(cells.prompts)) if duel.ready(cells, i)],
+        )
+        shown: dict[str, Any] = {"row": row}
+        if row is not None:
+            left, right = (cells.table[row][side].made for side in duel.sides(row))
+            shown |= {
+                "prompt": cells.prompts[row],
+                "left": left.text if left else "",
+                "right": right.text if right else "",
+            }
+        same = sum(duel.same(cells, i) for i in ready)
+        self.view.duel = {
+            **shown,
+            "judged": len(duel.chosen),
+            "of": len(ready) - same,
+            "same": same,
+            "waiting": len(cells.prompts) - len(ready),
+            "outcome": None if outcome is None else outcome.data(),
+        }
+
+    def _fingerprints(self) -> dict[int, str]:
+        """Of the columns' models, where they are loaded."""
+        found = {}
+        for j, each in enumerate(self.cells.columns):
+            try:
+                found[j] = resident.current(each.model or self.model).info().fingerprint
+            except NoModelError:
+                continue
+        return found
+
+    def _refuse_to_lose(self, path: Path) -> None:
+        """Raise `ParamError` where a file holds what would be gone."""
+        known = path.resolve() in self._files
+        if path.exists() and not known:
+            raise ParamError(f"{path} is there already: load it first, or choose another name")
+        found = self._files.get(path.resolve())
+        if found is not None and found.unmatched:
+            raise ParamError(
+                f"{path} holds {len(found.unmatched):,} cells that did not match, and they would be "
+                "gone: choose another name"
+            )
+
+    def _keep_soon(self) -> None:
+        """Not after each key: a saved notebook gets a whole view."""
+
+        def later() -> None:
+            if self._keeping is not None:
+                self._keeping.cancel()
+            self._keeping = loop().call_later(KEEP_AFTER, self.attempt, self.keep)
+
+        loop().call_soon_threadsafe(later)
+
+    def _record(self) -> dict[str, Any]:
+        """What it takes to make what is shown again; nothing where that cannot be."""
+        cells = [cell for row in self.view.rows for cell in self.cells.table[row]]
+        whole = all(cell.made for cell in cells) and len({cell.model for cell in cells}) == 1
+        if self._provenance is None or not whole:
+            return {}
+        count = sum(len(cell.made.token_ids) for cell in cells if cell.made)
+        return {"nbllm": self._provenance.metadata(self._seconds, count)}
