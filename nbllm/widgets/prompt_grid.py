@@ -14,6 +14,7 @@ from ..errors import NoModelError, ParamError
 from ..outputs import RequestOutput
 from ..replays import Made, Recording
 from ..results.provenance import Provenance, plain
+from ..sampling_params import SamplingParams
 from .asked import defaults
 from .binding import bind
 from .grid import frame, saved
@@ -68,32 +69,23 @@ class PromptGrid(Panel):
         file: str | Path | None = None,
         run: bool = False,
     ):
-        said: list[str] = []
-        for name in (model, *(models or ())):
-            resident.current(name) if name else None
-        self._base = lambda: defaults(resident.current_or_bundled(model, said.append))
-        wanted = (
-            columns(settings, models, self._base)
-            if prompts is not None or settings is not None or models
-            else []
-        )
-        self.cells = Cells(prompts=rows(prompts, over), columns=wanted, over=over)
-        self.order = Order()
+        self.cells, self.order = Cells(prompts=[], columns=[]), Order()
         self._duels: saved.Duels = {}
         self._duel: Duel | None = None
         self._files: dict[Path, saved.Restored | None] = {}
         self._provenance: Provenance | None = None
-        self._seconds = 0.0
+        self._models: dict[int, str] = {}
+        self._began = self._seconds = 0.0
         self._keeping: TimerHandle | None = None
         super().__init__(PromptGridView(self._actions()), model=model)
-        self.view.note = "".join(said)
-        self.view.file = str(file or "grid.jsonl")
         self.arrange()
-        self._draw()
-        if file is not None and Path(file).expanduser().exists():
-            self._closing(self.restore, file)
-        if run:
-            self._closing(self.run)
+        try:
+            self._fill(prompts, settings, over, models, file)
+            if run:
+                self.run()
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def load(cls, path: str | Path, *, model: str | None = None) -> Self:
@@ -111,7 +103,10 @@ class PromptGrid(Panel):
         cumulative_logprob, mean_logprob, error (where there is one), rating, note, and the parameters
         that differ between columns; after the columns of the `over` frame's row."""
         with self.runs.lock:
-            return frame.frame(self.cells, self.model)
+            found = frame.frame(self.cells, self.model)
+        if self._provenance is not None:
+            found.attrs["nbllm"] = self._provenance.attrs()
+        return found
 
     @property
     def choices(self) -> pd.DataFrame:
@@ -131,8 +126,8 @@ class PromptGrid(Panel):
                 )
                 return
             self.view.note = ""
-            begin = partial(self._begin, wanted, monotonic())
-            self.runs.start(begin, show=self._show, end=self._ended)
+            self._began = monotonic()
+            self.runs.start(partial(self._begin, wanted), show=self._show, end=self._ended)
             self.view.running = True
 
     def stop(self) -> None:
@@ -226,8 +221,11 @@ class PromptGrid(Panel):
 
     def reveal(self) -> Outcome:
         """Wins of each column, ties, and the Wilson interval of the share of wins; shown, too."""
-        outcome = self._judging().outcome(self.cells)
+        duel = self._judging()
+        duel.revealed = True
+        outcome = duel.outcome(self.cells)
         self._draw_duel(outcome)
+        self._keep_soon()
         return outcome
 
     def save(self, path: str | Path | None = None, *, overwrite: bool = False) -> None:
@@ -299,22 +297,32 @@ class PromptGrid(Panel):
         }  # fmt: skip
         return {name: partial(self.attempt, action) for name, action in named.items()}
 
-    def _closing(self, wish: Any, *args: Any) -> None:
-        """In the constructor: where that raises, no widget is left."""
-        try:
-            wish(*args)
-        except BaseException:
-            self.close()
-            raise
+    def _fill(
+        self, prompts: Any, settings: Any, over: Any, models: Sequence[str] | None, file: Any
+    ) -> None:
+        """What the constructor was given."""
+        for name in (self.model, *(models or ())):
+            if name is not None:
+                resident.current(name)
+        some = prompts is not None or settings is not None or bool(models)
+        wanted = columns(settings, models, self._base) if some else []
+        self.cells = Cells(prompts=rows(prompts, over), columns=wanted, over=over)
+        self.view.file = str(file or "grid.jsonl")
+        if file is not None and Path(file).expanduser().exists():
+            self.restore(file)
+        else:
+            self._draw()
+
+    def _base(self) -> SamplingParams:
+        """What fields of a setting override."""
+        return defaults(self.llm())
 
     def _llm(self, column: Column) -> LLM:
-        say = partial(setattr, self.view, "note")
-        return resident.current_or_bundled(column.model or self.model, say)
+        return resident.current(column.model) if column.model else self.llm()
 
-    def _begin(self, wanted: Sequence[Cell], began: float) -> Stream:
+    def _begin(self, wanted: Sequence[Cell]) -> Stream:
         llms = {j: self._llm(column) for j, column in enumerate(self.cells.columns)}
         self._models = {j: llm.info().fingerprint for j, llm in llms.items()}
-        self._began = began
         told = {"settings": {c.name: plain(c.params, defaults=False) for c in self.cells.columns}}
         self._provenance = Provenance.of(llms[0].info(), told, kind="compare")
         sendable = possible(self.cells, wanted, llms)

@@ -55,10 +55,8 @@ def tell(view, *cells):
 
 
 def drawn(view):
-    """One frame later."""
-    view.page.evaluate(
-        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
+    """Some frames later, and after what is said when the scrolling pauses."""
+    view.page.evaluate("() => new Promise(done => setTimeout(done, 150))")
 
 
 def said(view, action):

@@ -66,13 +66,15 @@ def _times(wins: int) -> str:
 @dataclass(kw_only=True)
 class Duel:
     """Columns a and b, by their places. chosen: row → the place of the better one, None for a tie;
-    in the order in which they were judged. left: row → which of them is shown on the left.
+    in the order in which they were judged. left: row → which of them is shown on the left. revealed:
+    whether somebody has asked for the outcome.
     """
 
     a: int
     b: int
     chosen: dict[int, int | None] = field(default_factory=dict)
     left: dict[int, int] = field(default_factory=dict)
+    revealed: bool = False
     random: Random = field(default_factory=Random)
 
     def sides(self, row: int) -> tuple[int, int]:
@@ -109,6 +111,13 @@ class Duel:
         if not self.chosen:
             raise ParamError("nothing has been judged yet")
         self.chosen.popitem()
+
+    def said(self, cells: Cells) -> str:
+        """The outcome, if that was asked for; else how many rows were judged."""
+        names = " and ".join(cells.columns[place].name for place in (self.a, self.b))
+        if self.revealed:
+            return str(self.outcome(cells))
+        return f"{names}: {len(self.chosen)} rows judged blind"
 
     def outcome(self, cells: Cells) -> Outcome:
         """The counts."""

@@ -13,6 +13,7 @@ from ...results.generation import words
 from ...results.provenance import plain
 from ...results.work import draw_seed
 from ...sampling_params import BeamSearchParams, SamplingParams
+from ...templating import unescaped
 
 Params = SamplingParams | BeamSearchParams
 Base = Callable[[], SamplingParams]
@@ -85,9 +86,9 @@ def _named(settings: Any, base: Base) -> dict[str, Params]:
     if isinstance(settings, Params):
         return {"default": settings}
     if isinstance(settings, Mapping):
-        if any(isinstance(value, Params | Mapping) for value in settings.values()):
-            return {_name(name): _params(value, base) for name, value in settings.items()}
-        return {_spelled(settings): _params(settings, base)}
+        if _is_one(settings):
+            return {_spelled(settings): _params(settings, base)}
+        return {_name(name): _params(value, base) for name, value in settings.items()}
     if isinstance(settings, Sequence) and not isinstance(settings, str):
         parts = [{_spelled(each): _params(each, base)} for each in settings]
         if len(named := {name: p for part in parts for name, p in part.items()}) == len(parts):
@@ -97,6 +98,16 @@ def _named(settings: Any, base: Base) -> dict[str, Params]:
         f"settings must be parameters, or a dictionary by name, got a {type(settings).__name__}; "
         f"for example {EXAMPLE}"
     )
+
+
+def _is_one(settings: Mapping[Any, Any]) -> bool:
+    """Whether it is one setting, fields and their values, and not several by name."""
+    if any(isinstance(value, Params) for value in settings.values()):
+        return False
+    known = {f.name for kind in (SamplingParams, BeamSearchParams) for f in fields(kind)}
+    return not any(isinstance(value, Mapping) for value in settings.values()) or known >= {
+        *settings
+    }
 
 
 def _spelled(setting: Any) -> str:
@@ -147,8 +158,9 @@ def _value(word: str) -> tuple[str, Any]:
         raise ParamError(
             f"a setting is NAME=VALUE, to be repeated: temperature=0.7 top_k=5, got {word!r}"
         )
+    name = name.replace("-", "_")
     try:
-        return name.replace("-", "_"), json.loads(text)
+        return name, json.loads(text)
     except ValueError:
         # a text, such as a stop string
-        return name.replace("-", "_"), {"None": None, "True": True, "False": False}.get(text, text)
+        return name, {"None": None, "True": True, "False": False}.get(text, unescaped(text))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def read(path: Path) -> tuple[Cells, Duels]:
         raise ParamError(f"{path} is no saved grid of this nbllm")
     try:
         return _grid(head, lines[1:])
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ParamError(f"{path} is damaged: {type(error).__name__} {error}") from None
 
 
@@ -71,10 +71,9 @@ class Restored:
     unmatched: list[tuple[str, str, str]] = field(default_factory=list)
 
     def __str__(self) -> str:
-        said = (
-            f"{self.path.name}: {self.cells:,} cells restored, "
-            f"with {self.ratings:,} ratings and {self.choices:,} choices"
-        )
+        counts = {"cell": self.cells, "rating": self.ratings, "judgement": self.choices}
+        said = ", ".join(f"{n:,} {name}{'s' * (n != 1)}" for name, n in counts.items())
+        said = f"{self.path.name}: {said} restored"
         if not self.unmatched:
             return said
         prompt, setting, why = self.unmatched[0]
@@ -90,9 +89,10 @@ def restore(path: Path, cells: Cells, duels: Duels, models: Mapping[int, str]) -
     since, with another text, keeps what it is.
     """
     saved, judged = read(path)
+    fresh = {j for j in range(len(cells.columns)) if not any(row[j].made for row in cells.table)}
     found, places = Restored(path=path), _places(saved, cells)
     for there in filter(_holds, saved):
-        if why := _put(saved, there, cells, places, models):
+        if why := _put(saved, there, cells, places, models, fresh):
             name = saved.columns[there.column].name
             found.unmatched.append((saved.prompts[there.row], name, why))
             places.pop((there.row, there.column), None)
@@ -109,9 +109,14 @@ def _holds(cell: Cell) -> bool:
 
 
 def _put(
-    saved: Cells, there: Cell, cells: Cells, places: dict[Any, Any], models: Mapping[int, str]
+    saved: Cells,
+    there: Cell,
+    cells: Cells,
+    places: dict[Any, Any],
+    models: Mapping[int, str],
+    fresh: Collection[int],
 ) -> str:
-    """Restore one cell; why not, if it cannot be."""
+    """Restore one cell; why not, if it cannot be. fresh: columns in which nothing had been made."""
     if (place := places.get((there.row, there.column))) is None:
         known = saved.prompts[there.row] in set(cells.prompts)
         return "there is no such setting" if known else "there is no such prompt"
@@ -121,19 +126,23 @@ def _put(
     if here.made and there.made and here.made.text != there.made.text:
         return "it has another text now"
     if here.made is None and there.made is not None:
+        if not _take_seed(cells, here.column, saved.columns[there.column], fresh):
+            return "another seed made it"
         here.made, here.model = there.made, there.model
-        _take_seed(cells, here.column, saved.columns[there.column])
     here.rating = here.rating if there.rating is None else there.rating
     here.note = there.note or here.note
     return ""
 
 
-def _take_seed(cells: Cells, place: int, column: Column) -> None:
-    """The rest of a column is made with the seed that its restored cells were made with."""
+def _take_seed(cells: Cells, place: int, column: Column, fresh: Collection[int]) -> bool:
+    """Let the rest of a column be made with the seed that made its restored cells; whether it can be."""
     here = cells.columns[place]
-    if here.drawn is not None and not isinstance(here.params, BeamSearchParams):
-        params = replace(here.params, seed=getattr(column.params, "seed", None))
-        cells.columns[place] = replace(here, params=params)
+    seed = getattr(column.params, "seed", None)
+    if isinstance(here.params, BeamSearchParams) or here.params.seed == seed:
+        return True
+    if place in fresh:
+        cells.columns[place] = replace(here, params=replace(here.params, seed=seed))
+    return place in fresh
 
 
 def _places(saved: Cells, cells: Cells) -> dict[tuple[int, int], tuple[int, int]]:
@@ -230,8 +239,8 @@ def _fill(cell: Cell, line: dict[str, Any]) -> None:
     if "text" in line:
         cell.model = line["model"]
         cell.made = CompletionOutput(
-            index=0, text=line["text"], token_ids=line["token_ids"],
-            cumulative_logprob=line["cumulative_logprob"],
+            index=0, text=str(line["text"]), token_ids=[int(token) for token in line["token_ids"]],
+            cumulative_logprob=float(line["cumulative_logprob"]),
             finish_reason=line["finish_reason"], stop_reason=line["stop_reason"],
         )  # fmt: skip
 

@@ -22,7 +22,7 @@ def static(cells: Cells, rows: Sequence[int], duels: Iterable[Duel]) -> dict[str
     data: dict[str, Any] = {"version": 1, "kind": "compare", "columns": names, "rows": shown}
     if omitted := len(cells.prompts) - len(shown):
         data["omitted"] = omitted
-    if caption := "\n".join(str(duel.outcome(cells)) for duel in duels if duel.chosen):
+    if caption := "\n".join(duel.said(cells) for duel in duels if duel.chosen):
         data["caption"] = caption
     return bundle(data)
 

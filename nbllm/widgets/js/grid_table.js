@@ -10,6 +10,7 @@ import { oneLine, visible } from "./visible.js";
  */
 
 const ROW_PX = 100;
+const LOOK_MS = 100;
 /** Rows above and below those in sight that are drawn, too. */
 const SPARE = 4;
 const EMPTY = { state: "", text: "", reason: null, tokens: 0, logprob: null, rating: null, note: "", error: "" };
@@ -65,7 +66,7 @@ export class GridTable {
     this.drawn = new Map();
     this.at = { row: -1, column: 0 };
     this.seen = "";
-    this.frame = 0;
+    this.frame = this.timer = 0;
     this.node.addEventListener("scroll", () => this.later());
     this.node.addEventListener("keydown", event => this.key(event));
     this.node.addEventListener("click", event => this.clicked(event.target));
@@ -123,16 +124,19 @@ export class GridTable {
       }
     }
     this.mark();
-    this.look([...wanted.keys()]);
+    this.look();
   }
 
-  /** @param {number[]} rows */
-  look(rows) {
-    const seen = rows.join();
-    if (seen !== this.seen) {
-      this.seen = seen;
-      this.calls.looked(rows);
-    }
+  /** Say which rows are in sight, when they are others and the scrolling pauses. */
+  look() {
+    this.timer ||= setTimeout(() => {
+      this.timer = 0;
+      const rows = [...this.drawn.keys()];
+      if (rows.join() !== this.seen) {
+        this.seen = rows.join();
+        this.calls.looked(rows);
+      }
+    }, LOOK_MS);
   }
 
   /** @param {GridCell[]} cells */
@@ -223,6 +227,7 @@ export class GridTable {
 
   stop() {
     cancelAnimationFrame(this.frame);
+    clearTimeout(this.timer);
   }
 }
 
