@@ -19,8 +19,10 @@ from .asked import defaults
 from .binding import bind
 from .grid import frame, saved
 from .grid.cells import Cell, Cells, checked_rating
-from .grid.choices import Duel, Outcome
+from .grid.choices import Outcome
 from .grid.columns import Column, column, columns
+from .grid.files import Files
+from .grid.judging import Judging
 from .grid.order import Order
 from .grid.rows import rows
 from .grid.static import static
@@ -70,9 +72,7 @@ class PromptGrid(Panel):
         run: bool = False,
     ):
         self.cells, self.order = Cells(prompts=[], columns=[]), Order()
-        self._duels: saved.Duels = {}
-        self._duel: Duel | None = None
-        self._files: dict[Path, saved.Restored | None] = {}
+        self._judging, self._files = Judging(self.cells), Files()
         self._provenance: Provenance | None = None
         self._models: dict[int, str] = {}
         self._began = self._seconds = 0.0
@@ -112,7 +112,7 @@ class PromptGrid(Panel):
     def choices(self) -> pd.DataFrame:
         """One row per judgement of `choose`: row, prompt, the columns a and b, which of them was on the
         left, the choice ("left", "right", "tie") and the winner."""
-        return frame.choices(self.cells, self._duels.values())
+        return frame.choices(self.cells, self._judging.duels.values())
 
     def run(self) -> None:
         """Make every cell that is not done. Returns at once; while a run is under way nothing happens."""
@@ -192,39 +192,34 @@ class PromptGrid(Panel):
     def blind(self, a: Any, b: Any) -> None:
         """Judge two columns row by row, without their names and in an order by chance; goes on with what
         was judged before. Rows whose two texts are equal are left out."""
-        first, second = sorted((self.cells.column(a), self.cells.column(b)))
-        if first == second:
-            raise ParamError("two columns are compared, and these are one")
-        self._duel = self._duels.setdefault((first, second), Duel(a=first, b=second))
-        self._draw_duel()
+        with self.runs.lock:
+            self._judging.begin(a, b)
+            self.view.duel = self._judging.data()
 
     def end_blind(self) -> None:
         """Back to the grid."""
-        self._duel, self.view.duel = None, {}
+        self._judging.duel, self.view.duel = None, {}
         self.keep()
 
     def choose(self, choice: str, row: int | None = None) -> None:
         """Judge the row that is shown: "left", "right" or "tie". row: only if it is still this one."""
-        duel = self._judging()
-        shown = duel.next(self.cells)
-        if shown is None:
-            raise ParamError("every row that is ready has been judged")
-        if row is None or row == shown:
-            duel.choose(shown, choice)
-            self._draw_duel()
-            self._keep_soon()
+        with self.runs.lock:
+            self._judging.choose(choice, row)
+            self.view.duel = self._judging.data()
+        self._keep_soon()
 
     def undo(self) -> None:
         """Take the latest judgement back."""
-        self._judging().undo()
-        self._draw_duel()
+        with self.runs.lock:
+            self._judging.undo()
+            self.view.duel = self._judging.data()
+        self._keep_soon()
 
     def reveal(self) -> Outcome:
         """Wins of each column, ties, and the Wilson interval of the share of wins; shown, too."""
-        duel = self._judging()
-        duel.revealed = True
-        outcome = duel.outcome(self.cells)
-        self._draw_duel(outcome)
+        with self.runs.lock:
+            outcome = self._judging.reveal()
+            self.view.duel = self._judging.data(outcome)
         self._keep_soon()
         return outcome
 
@@ -235,14 +230,8 @@ class PromptGrid(Panel):
         grid's, or holds cells that did not match when it was restored.
         """
         path = Path(path or self.view.file).expanduser()
-        if not overwrite:
-            self._refuse_to_lose(path)
-        try:
-            with self.runs.lock:
-                saved.write(path, self.cells, self._duels.values())
-        except OSError as error:
-            raise ParamError(f"{path} cannot be written: {error.strerror}") from None
-        self._files[path.resolve()] = None
+        with self.runs.lock:
+            self._files.save(path, self.cells, self._judging.duels, overwrite=overwrite)
         self.view.file = str(path)
         self.view.note = f"saved: {path}"
 
@@ -251,8 +240,7 @@ class PromptGrid(Panel):
         and model are the same; says what did not match. Raises `ParamError`."""
         path = Path(path).expanduser()
         with self.runs.lock:
-            found = saved.restore(path, self.cells, self._duels, self._fingerprints())
-            self._files[path.resolve()] = found
+            found = self._files.restore(path, self.cells, self._judging.duels, self._fingerprints())
             self.view.file, self.view.note = str(path), str(found)
             self._draw()
             self.view.tell(self.cells)
@@ -279,7 +267,7 @@ class PromptGrid(Panel):
         if not len(self.cells):
             return {"text/plain": NOTHING, "text/html": f"<i>{NOTHING}</i>"}, {}
         with self.runs.lock:
-            return static(self.cells, self.view.rows, self._duels.values()), self._record()
+            return static(self.cells, self.view.rows, self._judging.duels.values()), self._record()
 
     def close(self) -> None:
         if self._keeping is not None:
@@ -307,6 +295,7 @@ class PromptGrid(Panel):
         some = prompts is not None or settings is not None or bool(models)
         wanted = columns(settings, models, self._base) if some else []
         self.cells = Cells(prompts=rows(prompts, over), columns=wanted, over=over)
+        self._judging = Judging(self.cells)
         self.view.file = str(file or "grid.jsonl")
         if file is not None and Path(file).expanduser().exists():
             self.restore(file)
@@ -351,7 +340,7 @@ class PromptGrid(Panel):
         elif stopped:
             self.view.note = "stopped: what is done stays, Run does the rest"
         self._draw_rows()
-        self._draw_duel() if self._duel else None
+        self.view.duel = self._judging.data()
         self.keep()
 
     def _look(self, page: str, rows: Sequence[int]) -> None:
@@ -385,37 +374,6 @@ class PromptGrid(Panel):
             "text": order.text, "show": order.show,
         }  # fmt: skip
 
-    def _judging(self) -> Duel:
-        if self._duel is None:
-            raise ParamError("which columns? blind(a, b) begins")
-        return self._duel
-
-    def _draw_duel(self, outcome: Outcome | None = None) -> None:
-        """{"row": the one to judge or None, "prompt", "left", "right": its texts, "judged", "of", "same",
-        "waiting": counts of rows, "outcome": None until it is asked for}."""
-        duel, cells = self._judging(), self.cells
-        row, ready = (
-            duel.next(cells),
-            [i for i in range(len(cells.prompts)) if duel.ready(cells, i)],
-        )
-        shown: dict[str, Any] = {"row": row}
-        if row is not None:
-            left, right = (cells.table[row][side].made for side in duel.sides(row))
-            shown |= {
-                "prompt": cells.prompts[row],
-                "left": left.text if left else "",
-                "right": right.text if right else "",
-            }
-        same = sum(duel.same(cells, i) for i in ready)
-        self.view.duel = {
-            **shown,
-            "judged": len(duel.chosen),
-            "of": len(ready) - same,
-            "same": same,
-            "waiting": len(cells.prompts) - len(ready),
-            "outcome": None if outcome is None else outcome.data(),
-        }
-
     def _fingerprints(self) -> dict[int, str]:
         """Of the columns' models, where they are loaded."""
         found = {}
@@ -425,18 +383,6 @@ class PromptGrid(Panel):
             except NoModelError:
                 continue
         return found
-
-    def _refuse_to_lose(self, path: Path) -> None:
-        """Raise `ParamError` where a file holds what would be gone."""
-        known = path.resolve() in self._files
-        if path.exists() and not known:
-            raise ParamError(f"{path} is there already: load it first, or choose another name")
-        found = self._files.get(path.resolve())
-        if found is not None and found.unmatched:
-            raise ParamError(
-                f"{path} holds {len(found.unmatched):,} cells that did not match, and they would be "
-                "gone: choose another name"
-            )
 
     def _keep_soon(self) -> None:
         """Not after each key: a saved notebook gets a whole view."""

@@ -25,7 +25,7 @@ class PromptGridView(View):
     a row. columns: {"name", "settings", "mean", "rated"}, with the mean of its ratings and how many there
     are. rows: places of the rows that are shown, in order. order: how that came about, as `grid.order`
     has it. fixed: whether rows cannot be added. file: where it was saved last. duel: while two columns
-    are judged blind, what `PromptGrid._duel_data` says; empty otherwise.
+    are judged blind, what `grid.judging` says; empty otherwise.
 
     Cells are sent as they change: {"kind": "cells", "cells": [{"row", "column", "state", "text", "tokens",
     "logprob", "rating", "note", "error"}]}; of those that grow only the ones in sight, which a page tells

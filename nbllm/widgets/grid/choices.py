@@ -131,3 +131,7 @@ class Duel:
             low=low,
             high=high,
         )
+
+
+Duels = dict[tuple[int, int], Duel]
+"""By the places of their columns."""

@@ -22,11 +22,10 @@ from ...results.provenance import plain
 from ...sampling_params import BeamSearchParams
 from ...views.visible import one_line, shortened
 from .cells import Cell, Cells, checked_rating
-from .choices import Duel
+from .choices import Duel, Duels
 from .columns import Column
 
 VERSION = 1
-Duels = dict[tuple[int, int], Duel]
 
 
 def write(path: Path, cells: Cells, duels: Iterable[Duel]) -> None:
