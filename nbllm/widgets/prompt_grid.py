@@ -6,14 +6,12 @@ from asyncio import TimerHandle
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from .. import resident
 from ..errors import NoModelError, ParamError
 from ..outputs import RequestOutput
-from ..replays import Made, Recording
-from ..results.provenance import Provenance, plain
+from ..replays import Recording
 from ..sampling_params import SamplingParams
 from .asked import defaults
 from .binding import bind
@@ -23,10 +21,10 @@ from .grid.choices import Outcome
 from .grid.columns import Column, column, columns
 from .grid.files import Files
 from .grid.judging import Judging
+from .grid.making import Making
 from .grid.order import Order
 from .grid.rows import rows
 from .grid.static import static
-from .grid.stream import possible, stream
 from .loop import loop
 from .panel import Panel
 from .prompt_grid_view import PromptGridView
@@ -73,9 +71,7 @@ class PromptGrid(Panel):
     ):
         self.cells, self.order = Cells(prompts=[], columns=[]), Order()
         self._judging, self._files = Judging(self.cells), Files()
-        self._provenance: Provenance | None = None
-        self._models: dict[int, str] = {}
-        self._began = self._seconds = 0.0
+        self._making = Making(self.cells, self._llm)
         self._keeping: TimerHandle | None = None
         super().__init__(PromptGridView(self._actions()), model=model)
         self.arrange()
@@ -104,8 +100,8 @@ class PromptGrid(Panel):
         that differ between columns; after the columns of the `over` frame's row."""
         with self.runs.lock:
             found = frame.frame(self.cells, self.model)
-        if self._provenance is not None:
-            found.attrs["nbllm"] = self._provenance.attrs()
+        if (provenance := self._making.provenance) is not None:
+            found.attrs["nbllm"] = provenance.attrs()
         return found
 
     @property
@@ -126,7 +122,6 @@ class PromptGrid(Panel):
                 )
                 return
             self.view.note = ""
-            self._began = monotonic()
             self.runs.start(partial(self._begin, wanted), show=self._show, end=self._ended)
             self.view.running = True
 
@@ -252,22 +247,15 @@ class PromptGrid(Panel):
 
     def recording(self) -> Recording:
         """What `nbllm.replay` needs. Raises `ParamError` for several models, or before a run."""
-        made = [cell for cell in self.cells if cell.made is not None]
-        if self._provenance is None or len({cell.model for cell in made}) > 1:
-            raise ParamError("what one model made can be replayed: run one at a time")
-        return Recording(
-            kind="compare",
-            model=self._provenance.model,
-            requests=[self.cells.prompts[cell.row] for cell in made],
-            params=[self.cells.columns[cell.column].params.clone() for cell in made],
-            expected=[[Made.of(cell.made)] for cell in made if cell.made],
-        )
+        return self._making.recording()
 
     def static(self) -> tuple[dict[str, Any], dict[str, Any]]:
         if not len(self.cells):
             return {"text/plain": NOTHING, "text/html": f"<i>{NOTHING}</i>"}, {}
         with self.runs.lock:
-            return static(self.cells, self.view.rows, self._judging.duels.values()), self._record()
+            rows = self.view.rows
+            data = static(self.cells, rows, self._judging.duels.values())
+            return data, self._making.record(rows)
 
     def close(self) -> None:
         if self._keeping is not None:
@@ -295,7 +283,7 @@ class PromptGrid(Panel):
         some = prompts is not None or settings is not None or bool(models)
         wanted = columns(settings, models, self._base) if some else []
         self.cells = Cells(prompts=rows(prompts, over), columns=wanted, over=over)
-        self._judging = Judging(self.cells)
+        self._judging, self._making = Judging(self.cells), Making(self.cells, self._llm)
         self.view.file = str(file or "grid.jsonl")
         if file is not None and Path(file).expanduser().exists():
             self.restore(file)
@@ -310,30 +298,20 @@ class PromptGrid(Panel):
         return resident.current(column.model) if column.model else self.llm()
 
     def _begin(self, wanted: Sequence[Cell]) -> Stream:
-        llms = {j: self._llm(column) for j, column in enumerate(self.cells.columns)}
-        self._models = {j: llm.info().fingerprint for j, llm in llms.items()}
-        told = {"settings": {c.name: plain(c.params, defaults=False) for c in self.cells.columns}}
-        self._provenance = Provenance.of(llms[0].info(), told, kind="compare")
-        sendable = possible(self.cells, wanted, llms)
+        outputs = self._making.begin(wanted)
         with self.runs.lock:
             self.view.tell(cell for cell in wanted if cell.error)
             self.view.count(self.cells)
-        return stream(self.cells, sendable, llms)
+        return outputs
 
     def _show(self, outputs: Sequence[RequestOutput]) -> None:
-        changed = []
-        for output in outputs:
-            row, column = map(int, output.request_id.split("-"))
-            cell = self.cells.table[row][column]
-            cell.made, cell.model = output.outputs[0], self._models[column]
-            changed.append(cell)
-        self.view.tell(changed)
+        self.view.tell(self._making.take(outputs))
         self.view.count(self.cells)
 
     def _ended(self, error: Exception | None, stopped: bool) -> None:
         self.view.running = False
         self.view.count(self.cells)
-        self._seconds += monotonic() - self._began
+        self._making.end()
         resident.remember(self)
         if error is not None:
             self.fail(error)
@@ -393,12 +371,3 @@ class PromptGrid(Panel):
             self._keeping = loop().call_later(KEEP_AFTER, self.attempt, self.keep)
 
         loop().call_soon_threadsafe(later)
-
-    def _record(self) -> dict[str, Any]:
-        """What it takes to make what is shown again; nothing where that cannot be."""
-        cells = [cell for row in self.view.rows for cell in self.cells.table[row]]
-        whole = all(cell.made for cell in cells) and len({cell.model for cell in cells}) == 1
-        if self._provenance is None or not whole:
-            return {}
-        count = sum(len(cell.made.token_ids) for cell in cells if cell.made)
-        return {"nbllm": self._provenance.metadata(self._seconds, count)}

@@ -5,5 +5,5 @@ rows.py     prompts as rows                    stream.py   cells through the eng
 order.py    which rows are shown, and how      choices.py  two columns judged without their names
 judging.py  the pair that is judged now        frame.py    all of it as DataFrames
 saved.py    all of it in a file, and back      files.py    which files are this grid's
-static.py   what is left of it
+making.py   its runs                           static.py   what is left of it
 """

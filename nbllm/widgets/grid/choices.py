@@ -48,9 +48,16 @@ class Outcome:
         said = f"{a}: {_times(first)}, {b}: {_times(second)}, {self.ties} tied"
         if self.share is None:
             return said
+        # of the one that leads: the interval of the other's share is the mirror image
+        leads = self.share >= 0.5
+        share, low, high = (
+            (self.share, self.low, self.high)
+            if leads
+            else (1 - self.share, 1 - self.high, 1 - self.low)
+        )
         return (
-            f"{said}. {a} is better in {self.share:.0%} of the rows that have a winner "
-            f"({LEVEL:.0%} Wilson interval {self.low:.0%} to {self.high:.0%})"
+            f"{said}. {a if leads else b} is better in {share:.0%} of the rows that have a winner "
+            f"({LEVEL:.0%} Wilson interval {low:.0%} to {high:.0%})"
         )
 
     def data(self) -> dict[str, Any]:

@@ -43,7 +43,7 @@ export class GridDetail {
         back();
       }
     });
-    const stars = element("div", "nbllm-rating", ...this.ratings);
+    const stars = element("div", "nbllm-rating", "rate", ...this.ratings);
     stars.role = "group";
     stars.ariaLabel = "Rating";
     const bar = element("div", "nbllm-bar", stars, this.note);

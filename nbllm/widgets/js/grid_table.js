@@ -86,7 +86,7 @@ export class GridTable {
     this.node.style.setProperty("--nbllm-count", String(columns.length));
     this.node.ariaRowCount = String(rows.length + 1);
     this.node.ariaColCount = String(columns.length + 1);
-    this.head.replaceChildren(header("prompt", ""), ...columns.map(columnHeader));
+    this.heads();
     this.body.style.height = `${rows.length * ROW_PX}px`;
     this.drawn.forEach(row => row.node.remove());
     this.drawn.clear();
@@ -96,6 +96,10 @@ export class GridTable {
     }
     this.at.column = Math.max(0, Math.min(this.at.column, columns.length - 1));
     this.later();
+  }
+
+  heads() {
+    this.head.replaceChildren(header("prompt", ""), ...this.data.columns.map(columnHeader));
   }
 
   /** The rows in sight, and nothing else. */

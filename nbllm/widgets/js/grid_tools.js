@@ -173,6 +173,9 @@ function select(name, options) {
 /** @param {HTMLSelectElement} node @param {[value: string, text: string][]} options */
 function offer(node, options) {
   const chosen = node.value;
+  if (options.map(([, text]) => text).join("\n") === [...node.options].map(o => o.text).join("\n")) {
+    return;
+  }
   node.replaceChildren(
     ...options.map(([value, text]) => {
       const option = element("option", "", text);

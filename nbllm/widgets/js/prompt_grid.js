@@ -33,13 +33,24 @@ function render({ model, el }) {
       detail.update(message.cells);
     }
   });
-  view.draw(["prompts", "columns", "rows"], () => {
+  const whole = () => {
     data.prompts = model.get("prompts");
     data.columns = model.get("columns");
     data.rows = model.get("rows");
     table.node.hidden = !data.prompts.length || !data.columns.length;
     table.reset();
     detail.show(table.at);
+  };
+  view.draw(["prompts", "rows"], whole);
+  view.draw(["columns"], () => {
+    /** @type {import("./grid_table.js").GridColumn[]} */
+    const columns = model.get("columns");
+    if (columns.length !== data.columns.length) {
+      whole();
+    }
+    data.columns = columns;
+    // the mean of a column changes with every rating: rows stay
+    table.heads();
   });
   view.draw(["duel"], () => {
     const duel = model.get("duel");
