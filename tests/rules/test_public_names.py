@@ -34,7 +34,7 @@ ADDRESSES = {
     ],
     "nbllm.outputs": ["RequestOutput", "CompletionOutput", "BeamSearchOutput", "Logprob"],
     "nbllm.entrypoints.chat_utils": ["load_chat_template"],
-    "nbllm.widgets": ["Playground", "EngineStatus"],
+    "nbllm.widgets": ["Playground", "EngineStatus", "PromptGrid"],
     "nbllm.errors": ["NbllmError", "GenerationInterrupted"],
 }
 

@@ -196,6 +196,21 @@ def test_a_model_that_is_gone(made):
     assert not grid.view.running
 
 
+def test_a_column_without_its_model_has_errors(made, llm, monkeypatch):
+    from nbllm import resident
+
+    monkeypatch.setattr(resident, "_llms", {"ascii": llm, "twin": llm})
+    grid = made(["abc"], {"temperature": 0, **SHORT}, models=["ascii", "twin"])
+    monkeypatch.setattr(resident, "_llms", {"ascii": llm})
+    ran(grid)
+    assert grid.df.finish_reason.tolist()[0] == "length"
+    assert "no model called 'twin' is loaded" in grid.df.error[1]
+    monkeypatch.setattr(resident, "_llms", {"ascii": llm, "twin": llm})
+    ran(grid)
+    assert "error" not in grid.df
+    assert grid.df.finish_reason.tolist() == ["length"] * 2
+
+
 @pytest.mark.parametrize(
     ("error", "options"),
     [
