@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import TimerHandle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -265,18 +265,30 @@ class PromptGrid(Panel):
     def _actions(self) -> dict[str, Any]:
         """What the page may ask for."""
         named = {
-            "draw": self._tell_all, "look": self._look, "run": self.run, "stop": self.stop,
+            "run": self.run, "stop": self.stop,
             "add": self.add, "add_setting": self.add_setting, "sort": self.sort, "rate": self.rate,
             "annotate": self.annotate, "blind": self.blind, "end_blind": self.end_blind,
             "choose": self.choose, "undo": self.undo, "reveal": self.reveal, "save": self.save,
             "restore": self.restore, "frame": self.to_frame, "close": self.close,
         }  # fmt: skip
-        return {name: partial(self.attempt, action) for name, action in named.items()}
+        unasked = {"draw": self._tell_all, "look": self._look}
+        return {
+            **{name: partial(self.attempt, action) for name, action in named.items()},
+            **{name: partial(self._unasked, action) for name, action in unasked.items()},
+        }
+
+    def _unasked(self, call: Callable[..., Any], /, **fields: Any) -> None:
+        """As `attempt`, for what is nobody's wish: an error that is shown stays."""
+        try:
+            call(**fields)
+        except Exception as error:
+            self.fail(error)
 
     def _fill(
         self, prompts: Any, settings: Any, over: Any, models: Sequence[str] | None, file: Any
     ) -> None:
         """What the constructor was given."""
+        models = [models] if isinstance(models, str) else models
         for name in (self.model, *(models or ())):
             if name is not None:
                 resident.current(name)
@@ -368,6 +380,6 @@ class PromptGrid(Panel):
         def later() -> None:
             if self._keeping is not None:
                 self._keeping.cancel()
-            self._keeping = loop().call_later(KEEP_AFTER, self.attempt, self.keep)
+            self._keeping = loop().call_later(KEEP_AFTER, self._unasked, self.keep)
 
         loop().call_soon_threadsafe(later)

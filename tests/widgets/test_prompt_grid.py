@@ -229,6 +229,24 @@ def test_a_mistake_leaves_no_widget(llm, error, options):
     assert set(_instances) == before
 
 
+def test_nothing_that_can_be_sent(made):
+    grid = ran(made([""], SETTINGS))
+    assert grid.view.progress == {"done": 0, "failed": 2, "total": 2}
+    assert not grid.view.running
+
+
+def test_an_error_stays_while_the_page_only_looks(grid, monkeypatch):
+    monkeypatch.setattr(prompt_grid, "KEEP_AFTER", 0.01)
+    grid.rate(0, 0, 2)
+    page_says(grid, "rate", row=0, column=0, rating=7)
+    page_says(grid, "look", page="one", rows=[0])
+    page_says(grid, "draw")
+    until(lambda: "★★☆☆☆" in grid.view.stand_in["data"]["text/html"])
+    assert grid.error == "a rating is 1 to 5, 0 for none, got 7"
+    page_says(grid, "rate", row=0, column=0, rating=3)
+    assert grid.error == ""
+
+
 def test_the_page_gets_what_is_in_sight_while_it_grows(made, monkeypatch):
     grid = made([f"p{i}" for i in range(6)], LONG)
     cells = sent(grid, monkeypatch)

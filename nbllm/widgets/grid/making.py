@@ -54,7 +54,9 @@ class Making:
 
     def end(self) -> None:
         """The run has ended."""
-        self._seconds += monotonic() - self._began
+        if self._began:
+            self._seconds += monotonic() - self._began
+        self._began = 0.0
 
     def recording(self) -> Recording:
         """What `nbllm.replay` needs. Raises `ParamError` for several models, or before a run."""

@@ -29,7 +29,7 @@ export class GridDetail {
     this.ratings = RATINGS.map(n => this.ratingButton(n));
     this.note = element("textarea", "nbllm-note-field");
     this.note.rows = 1;
-    this.note.placeholder = "note";
+    this.note.placeholder = "note (key n)";
     this.note.ariaLabel = "note to this cell";
     this.note.addEventListener("change", () => this.annotate());
     this.note.addEventListener("keydown", event => {
@@ -43,7 +43,7 @@ export class GridDetail {
         back();
       }
     });
-    const stars = element("div", "nbllm-rating", "rate", ...this.ratings);
+    const stars = element("div", "nbllm-rating", "rate (keys 1 to 5)", ...this.ratings);
     stars.role = "group";
     stars.ariaLabel = "Rating";
     const bar = element("div", "nbllm-bar", stars, this.note);
