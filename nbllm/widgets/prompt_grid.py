@@ -88,7 +88,7 @@ class PromptGrid(Panel):
         """The grid that `save` wrote, with its texts. Raises `ParamError` for another file."""
         cells, _ = saved.read(Path(path).expanduser())
         names = [column.model for column in cells.columns if column.model]
-        grid = cls(cells.prompts, cells.columns, over=cells.over, model=model, file=path)
+        grid = cls(cells.prompts, cells.columns or None, over=cells.over, model=model, file=path)
         if missing := [name for name in names if name not in resident.loaded()]:
             grid.view.note += f"; {missing[0]!r} is not loaded, its cells cannot run"
         return grid
@@ -154,16 +154,24 @@ class PromptGrid(Panel):
             self.cells.add_columns(new)
             self._draw()
 
-    def sort(self, by: str = "row", column: Any = None, **more: Any) -> list[int]:
+    def sort(
+        self,
+        by: str = "row",
+        column: Any = None,
+        *,
+        descending: bool = False,
+        text: str = "",
+        show: str = "all",
+    ) -> list[int]:
         """Show rows in this order, and only some of them; their places.
 
         by: "row", "prompt", "text", "rating", "tokens" or "logprob" (per token), of the column, or the
-        mean of all. descending=True: the greatest first. text="…": rows that hold this. show: "rated",
-        "unrated", "noted", "missing" or "failed", "all".
+        mean of all. descending: the greatest first. text: only rows that hold this. show: only rows
+        with a cell that is "rated", "unrated", "noted", "missing" or "failed"; "all".
         """
         with self.runs.lock:
             place = None if column is None else self.cells.column(column)
-            self.order = Order(by=by, column=place, **more)
+            self.order = Order(by=by, column=place, descending=descending, text=text, show=show)
             self._draw_rows()
             self.keep()
         return self.view.rows

@@ -284,23 +284,23 @@ def test_thousands_of_cells_do_not_freeze_the_page(notebook, kernel):
     panel.locator(".nbllm-grid-row").first.wait_for()
     button(panel, "Run every").click()
     panel.locator('.nbllm-grid-cell[data-state="done"]').first.wait_for()
-    longest = notebook.evaluate(
+    frames = notebook.evaluate(
         """async grid => {
-            let longest = 0, last = performance.now();
+            const frames = [];
+            let last = performance.now();
             for (let i = 0; i < 60; i++) {
                 grid.scrollTop += 900;
                 const now = await new Promise(requestAnimationFrame);
-                longest = Math.max(longest, now - last);
+                frames.push(now - last);
                 last = now;
             }
-            return longest;
+            return frames;
         }""",
         grid_of(panel).element_handle(),
     )
-    # two cores are shared with the model and the server
-    assert longest < 1000
+    # nearly all of them: two cores are shared with the model and the server
+    assert sorted(frames)[len(frames) * 9 // 10] < 500
     assert panel.locator(".nbllm-grid-cell").count() < 60
-    # where we are now is made visible as it comes, too
     button(panel, "Stop").click()
     panel.get_by_text("stopped: what is done stays").wait_for()
     assert 0 < kernel("big.view.progress['done']") < 5000

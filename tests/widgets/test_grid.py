@@ -104,6 +104,7 @@ def test_several_completions_are_a_column_each():
             "a setting must be SamplingParams, BeamSearchParams or a dict.* got a int",
         ),
         ("greedy", "got a str"),
+        ([], "settings are empty"),
         ({3: {}}, "name must be a string, got 3"),
         ([{"top_k": 1}, {"top_k": 1}], "two settings are the same"),
         ({"x": {"temperature": 9}}, "temperature must lie in"),
@@ -137,7 +138,7 @@ def test_wrong_settings(settings, message):
 )
 def test_a_setting_as_it_is_typed(text, name, values):
     if text == "plain":
-        with pytest.raises(ParamError, match="a setting is NAME=VALUE"):
+        with pytest.raises(ParamError, match=r"a setting is NAME=VALUE.* got 'plain'$"):
             column(text, base)
         return
     [found] = column(text, base)
@@ -164,6 +165,10 @@ def test_rows():
         rows(["p"], over)
     with pytest.raises(PromptError, match="did you mean 'x'"):
         rows("{{ xx }}", over)
+    with pytest.raises(PromptError, match="a text or a list of them, got 3"):
+        rows(3, None)
+    with pytest.raises(ParamError, match="over must be a DataFrame, got a list"):
+        rows("p", [1])
     with pytest.raises(PromptError, match="prompts must be texts, got 3"):
         rows([3], None)
 

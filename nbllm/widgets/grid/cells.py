@@ -101,7 +101,8 @@ class Cells:
         names = [column.name for column in self.columns]
         if isinstance(which, str):
             if which not in names:
-                raise ParamError(f"there is no column {which!r}{did_you_mean(which, names)}")
+                near = did_you_mean(which, names) or f": there are {', '.join(names) or 'none'}"
+                raise ParamError(f"there is no column {which!r}{near}")
             return names.index(which)
         return _place(which, len(names), "column")
 

@@ -59,6 +59,8 @@ def columns(settings: Any, models: Sequence[str] | None, base: Base) -> list[Col
     if isinstance(settings, Sequence) and settings and isinstance(settings[0], Column):
         return list(settings)
     named, seed = _named(settings, base), draw_seed()
+    if not named:
+        raise ParamError(f"settings are empty; give {EXAMPLE}")
     found = []
     for model in models or [None]:
         for name, params in named.items():
@@ -74,9 +76,10 @@ def column(text: str, base: Base) -> list[Column]:
     head, colon, tail = text.partition(":")
     name, said = (head.strip(), tail) if colon and "=" not in head else ("", text)
     try:
-        values = dict(_value(word.rstrip(",")) for word in shlex.split(said))
+        parts = shlex.split(said)
     except ValueError as error:
         raise ParamError(f"{error}: {text!r}") from None
+    values = dict(_value(word.rstrip(",")) for word in parts)
     return columns({name: values} if name else values or None, None, base)
 
 
