@@ -1,6 +1,7 @@
 """A PromptGrid from Python: the page's half is in tests/browser."""
 
 import time
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -404,9 +405,15 @@ def test_nothing_is_overwritten_by_accident(grid, made, tmp_path):
         other.save()
 
 
-def test_to_frame(grid):
+def test_to_frame(grid, monkeypatch):
+    shell = SimpleNamespace(user_ns={})
+    monkeypatch.setattr("nbllm.widgets.binding.get_ipython", lambda: shell)
     page_says(grid, "frame", name="not a name")
     assert grid.error == "'not a name' is not a variable name"
+    page_says(grid, "frame", name="cells")
+    assert shell.user_ns["cells"].equals(grid.df)
+    assert grid.view.note == "cells is a DataFrame of 6 rows"
+    monkeypatch.setattr("nbllm.widgets.binding.get_ipython", lambda: None)
     page_says(grid, "frame", name="cells")
     assert "there is no notebook" in grid.error
 
