@@ -177,6 +177,7 @@ class LLM:
                 processed_logprobs=logprobs_mode == "processed_logprobs",
                 deterministic=deterministic,
             )
+            self.max_num_seqs = max_num_seqs
             self._num_parameters = _num_parameters(self.engine.runner.model)
             self.intake = Intake(
                 self.tokenizer,

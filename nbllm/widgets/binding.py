@@ -1,4 +1,4 @@
-"""A DataFrame as a variable of the notebook, as a widget's button makes it."""
+"""A widget's frame, as a variable of the notebook."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def bind(name: str, frame: pd.DataFrame) -> str:
-    """Bind it, and say so. Raises `ParamError`."""
+    """Make `name` that frame; what to say about it. Raises `ParamError` where it cannot be bound."""
     if not name.isidentifier() or iskeyword(name):
         raise ParamError(f"{name!r} is not a variable name")
     if (shell := get_ipython()) is None:
         raise ParamError("there is no notebook to bind a variable in: use .df")
     shell.user_ns[name] = frame
-    return f"{name} is a DataFrame of {len(frame):,} rows"
+    return f"{name} is a DataFrame of {len(frame):,} row{'s' * (len(frame) != 1)}"

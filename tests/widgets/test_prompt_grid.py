@@ -166,6 +166,24 @@ def test_it_leaves_room_for_others(made, llm):
     assert grid.wait(30)
 
 
+def test_it_leaves_rows_free_in_a_small_engine(made, llama, monkeypatch):
+    from nbllm import LLM, resident
+
+    with LLM(llama[0], max_num_seqs=8) as small:
+        monkeypatch.setattr(resident, "_llms", {"ascii": small})
+        grid = made([f"p{i}" for i in range(20)], SETTINGS)
+        most = 0
+
+        def stepped(*_, step=small.engine.step, **options):
+            nonlocal most
+            most = max(most, small.engine.num_unfinished)
+            return step(**options)
+
+        monkeypatch.setattr(small.engine, "step", stepped)
+        ran(grid)
+    assert most == 6
+
+
 def test_a_cell_that_cannot_be_sent_has_its_own_error(made, llm):
     too_long = "x" * (llm.max_model_len + 1)
     grid = ran(made(["abc", "", too_long], {"x": {"temperature": 0, **SHORT}}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from ..runs import Stream
 
 AT_ONCE = 128
-"""Cells in an engine at a time. It has more rows: who comes later need not wait for the last cell."""
+"""Cells in an engine at a time, and at most three quarters of its rows: who comes later need not wait for
+the last cell."""
 SEARCHES = 4
 """Searches of a column at a time."""
 
@@ -44,16 +46,17 @@ def stream(cells: Cells, wanted: Sequence[Cell], llms: Mapping[int, LLM]) -> Str
     """
     by_column = sorted(wanted, key=lambda cell: cell.column)
     groups = {c: list(group) for c, group in groupby(by_column, key=lambda cell: cell.column)}
-    share = max(1, AT_ONCE // max(1, len(groups)))
+    of_model = Counter(id(llms[c]) for c in groups)
     return _merged(
         {
-            cells.columns[c].name: _column(cells, group, llms[c], share)
+            cells.columns[c].name: _column(cells, group, llms[c], of_model[id(llms[c])])
             for c, group in groups.items()
         }
     )
 
 
-async def _column(cells: Cells, wanted: list[Cell], llm: LLM, share: int) -> Stream:
+async def _column(cells: Cells, wanted: list[Cell], llm: LLM, columns: int) -> Stream:
+    """columns: of this model, which share its rows."""
     params = cells.columns[wanted[0].column].params
     prompts = [cells.prompts[cell.row] for cell in wanted]
     if isinstance(params, BeamSearchParams):
@@ -64,7 +67,8 @@ async def _column(cells: Cells, wanted: list[Cell], llm: LLM, share: int) -> Str
                 yield replace(output, request_id=cell.id)
         return
     assert isinstance(params, SamplingParams)
-    async with aclosing(llm.astream(prompts, params, concurrency_limit=share)) as outputs:
+    room = max(1, min(AT_ONCE, llm.max_num_seqs * 3 // 4) // columns)
+    async with aclosing(llm.astream(prompts, params, concurrency_limit=room)) as outputs:
         async for output in outputs:
             place = int(output.request_id.rpartition("-")[2])
             yield replace(output, request_id=wanted[place].id)

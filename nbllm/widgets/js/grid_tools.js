@@ -1,5 +1,6 @@
 /** What stands around the cells of a grid: running, sorting, judging, saving, adding. */
 import { button, element } from "./element.js";
+import { frameField } from "./frame_field.js";
 import { oneLine } from "./visible.js";
 
 /**
@@ -116,15 +117,9 @@ export function fileTools(model, view) {
   });
   const save = button("save", () => view.act("save", { path: file.value }), "save texts, ratings and notes in this file");
   const load = button("load", () => view.act("restore", { path: file.value }), "load what this file has of these cells");
-  const name = element("input", "nbllm-name");
-  name.value = "cells";
-  name.size = 8;
-  name.ariaLabel = "variable for the DataFrame";
-  const toFrame = () => view.act("frame", { name: name.value });
   onEnter(file, () => save.click());
-  onEnter(name, toFrame);
-  const frame = button("to DataFrame", toFrame, "to DataFrame: all cells, in this variable");
-  return [element("span", "nbllm-field", file, save, load), element("span", "nbllm-field", name, frame)];
+  const frame = frameField("cells", "all cells", view.act);
+  return [element("span", "nbllm-field", file, save, load), frame.node];
 }
 
 /** @param {Model} model @param {View} view */
