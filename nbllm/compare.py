@@ -46,8 +46,8 @@ def compare(
     if not rows:
         kinds = {**COLUMNS, "setting": "str", **dict.fromkeys(MEASURES, "float64")}
         frame = frame.astype(kinds)
-    for field, values in _differing(settings).items():
-        frame[field] = _column([values[name] for name in frame["setting"]])
+    for field, values in differing(settings).items():
+        frame[field] = column([values[name] for name in frame["setting"]])
     return frame
 
 
@@ -108,7 +108,7 @@ def _tempered(params: Params) -> bool:
     return searched and params.temperature >= GREEDY_BELOW and params.temperature != 1.0
 
 
-def _differing(settings: Mapping[str, Params]) -> dict[str, dict[str, Any]]:
+def differing(settings: Mapping[str, Params]) -> dict[str, dict[str, Any]]:
     """Field → setting → value, of the fields that tell the settings apart; None: it has no such field.
 
     A field of one kind of parameters only tells them apart where it is not at its default.
@@ -132,8 +132,8 @@ def _at_default(params: Params, field: str) -> bool:
     return getattr(params, field) == fresh.default
 
 
-def _column(values: list[Hashable]) -> Any:
-    """With missing values, and still integers as integers."""
+def column(values: list[Hashable]) -> Any:
+    """Values of a setting as a column: with missing values, and still integers as integers."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int}:
         return pd.array(values, dtype="Int64")

@@ -183,6 +183,7 @@ class LLM:
                 processed_logprobs=logprobs_mode == "processed_logprobs",
                 deterministic=deterministic,
             )
+            self.max_num_seqs = max_num_seqs
             self._num_parameters = _num_parameters(self.engine.runner.model)
             self.intake = Intake(
                 self.tokenizer,
@@ -356,11 +357,7 @@ class LLM:
         if concurrency_limit is None:
             return waiting.stream(self.engine, self._streams(prompts, sampling_params), interval)
         limit = _at_least_one("concurrency_limit", concurrency_limit)
-        each = self._each(sampling_params, len(prompts))
-        if not all(isinstance(p, SamplingParams) for p in each):
-            raise ParamError(NO_STREAM)
-        jobs = self.intake.one_by_one(prompts, each, [0] * len(prompts))
-        return waiting.feed(self.engine, cast(Iterator[Job], jobs), limit, interval)
+        return waiting.feed(self.engine, self._feeds(prompts, sampling_params), limit, interval)
 
     def preprocess_chat(
         self,
@@ -468,8 +465,10 @@ class LLM:
         self,
         prompts_or_messages: Any,
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        *,
+        concurrency_limit: int | None = None,
     ) -> AsyncGenerator[RequestOutput, None]:
-        """As `stream`, for `async for`.
+        """As `stream`, for `async for`; with a concurrency_limit all that are in flight are reported.
 
         >>> import asyncio
         >>> async def texts(prompt, params):
@@ -477,8 +476,11 @@ class LLM:
         >>> asyncio.run(texts("The opposite of hot is", SamplingParams(temperature=0, max_tokens=4)))
         [' cold', ' cold.', ' cold.']
         """
-        jobs = self._streams(self._any(prompts_or_messages), sampling_params)
-        return waiting.astream(self.engine, jobs)
+        prompts = self._any(prompts_or_messages)
+        if concurrency_limit is None:
+            return waiting.astream(self.engine, self._streams(prompts, sampling_params))
+        limit = _at_least_one("concurrency_limit", concurrency_limit)
+        return waiting.afeed(self.engine, self._feeds(prompts, sampling_params), limit)
 
     def astream_beams(
         self, prompts: Any, params: BeamSearchParams | Sequence[BeamSearchParams]
@@ -812,6 +814,14 @@ class LLM:
         if not all(isinstance(job, Job) for job in jobs):
             raise ParamError(NO_STREAM)
         return [job for job in jobs if isinstance(job, Job)]
+
+    def _feeds(self, prompts: list[Prompt], params: Any) -> Iterator[Job]:
+        """As `_streams`, each made when its turn comes."""
+        each = self._each(params, len(prompts))
+        if not all(isinstance(p, SamplingParams) for p in each):
+            raise ParamError(NO_STREAM)
+        jobs = self.intake.one_by_one(prompts, each, [0] * len(prompts))
+        return cast(Iterator[Job], jobs)
 
     def _searches(self, prompts: list[Prompt], params: Any) -> list[BeamJob]:
         """As `_jobs`, for beam searches reported as such."""

@@ -156,6 +156,24 @@ async def astream(engine: Engine, jobs: Sequence[Streamed[Output]]) -> AsyncGene
             await asyncio.sleep(0)
 
 
+async def afeed(
+    engine: Engine, jobs: Iterator[Job], at_once: int
+) -> AsyncGenerator[RequestOutput, None]:
+    """As `astream`, of jobs that are made when there is room for them: `at_once` are in flight."""
+    pending: list[Job] = []
+    with Owned(engine, pending), Owned(engine, pending) as owned:
+        while True:
+            new = list(islice(jobs, at_once - len(pending)))
+            pending += new
+            owned.start(new)
+            await asyncio.sleep(0)
+            if not pending:
+                return
+            for output in _step(engine, pending):
+                yield output
+            pending[:] = [job for job in pending if not job.over]
+
+
 def _steps(
     engine: Engine, jobs: Sequence[Streamed[Output]], interval: float = 0.0
 ) -> Generator[list[Output], None, None]:
@@ -167,10 +185,20 @@ def _steps(
     while pending:
         if interval:
             _steps_until_an_end(engine, time.monotonic() + interval)
+            yield _reports(pending)
         else:
-            engine.step(unless=lambda: any(job.news for job in pending))  # noqa: B023
-        yield [output for job in pending if (output := job.check().report()) is not None]
+            yield _step(engine, pending)
         pending = [job for job in pending if not job.over]
+
+
+def _step(engine: Engine, pending: Sequence[Streamed[Output]]) -> list[Output]:
+    """A step, unless there is something to report already; what there is."""
+    engine.step(unless=lambda: any(job.news for job in pending))
+    return _reports(pending)
+
+
+def _reports(pending: Sequence[Streamed[Output]]) -> list[Output]:
+    return [output for job in pending if (output := job.check().report()) is not None]
 
 
 class _Bar(tqdm):

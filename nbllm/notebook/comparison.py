@@ -117,16 +117,16 @@ def compare(runs: Runs, call: Call) -> Comparison | None:
     found = [(name, runs.llm(name)) for name in names]
     llms = {name or llm.name: llm for name, llm in found}
     base = runs.params(found[0][1], call, MAX_TOKENS)
-    chosen = _settings(runs, call, base)
+    chosen = _seeded(settings(runs, call, base))
     keep = partial(runs.keep, call.out, partial(Comparison, over=over))
     result = compared(runs.screen, llms, texts, chosen, stop=runs.stop, keep=keep)
     return None if call.out else result
 
 
-def _settings(runs: Runs, call: Call, base: SamplingParams) -> dict[str, Params]:
+def settings(runs: Runs, call: Call, base: SamplingParams) -> dict[str, Params]:
     """Names and parameters: those of `--setting "NAME FLAGS"`, then those of `--grid`.
 
-    Where nothing is said of a seed all share one.
+    "default" is `base`, where models are compared and nothing else.
     """
     found = dict(_setting(runs, call, base, said) for said in call.args.setting or ())
     for setting in grid(call.args.grid):
@@ -138,10 +138,17 @@ def _settings(runs: Runs, call: Call, base: SamplingParams) -> dict[str, Params]
         raise UsageError(
             'what is to be compared? --setting "NAME FLAGS", to be repeated, or --grid NAME=V,V'
         )
+    return found
+
+
+def _seeded(settings: Mapping[str, Params]) -> dict[str, Params]:
+    """Where nothing is said of a seed all share one."""
     seed = draw_seed()
     return {
-        name: replace(p, seed=seed) if isinstance(p, SamplingParams) and p.seed is None else p
-        for name, p in found.items()
+        name: replace(params, seed=seed)
+        if isinstance(params, SamplingParams) and params.seed is None
+        else params
+        for name, params in settings.items()
     }
 
 

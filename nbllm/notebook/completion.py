@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
     from .magics import Nbllm
 
-_LINE = re.compile(
-    r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|playground|tokenexplorer|enginestatus|beamexplorer|nbllm)\s(.*)"
+_MAGICS = (
+    "generate|chat|beam|score|choose|compare|playground|tokenexplorer|beamexplorer|promptgrid|chatui|"
+    "enginestatus|nbllm"
 )
+_LINE = re.compile(rf"(?:.*=\s*)?%{{1,2}}({_MAGICS})\s(.*)")
 
 
 def add(shell: InteractiveShell, magics: Nbllm) -> None:
@@ -172,10 +174,15 @@ def _is_explored(value: Any) -> bool:
     return hasattr(value, "outputs") or hasattr(value, "token_ids") or hasattr(value, "iloc")
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple) or type(value).__name__ == "Series"
+
+
 _VARIABLES: dict[str, Callable[[Any], bool]] = {
     "--over": lambda value: type(value).__name__ == "DataFrame",
     "--json": _is_schema,
-    "--choices": lambda value: isinstance(value, list | tuple) or type(value).__name__ == "Series",
+    "--choices": _is_list,
+    "--prompts": _is_list,
     "--grammar": lambda value: isinstance(value, str),
     "--logits-processors": callable,
     "--from": _is_conversation,

@@ -29,7 +29,7 @@ from .control import Control
 from .flags import flag, with_flags
 from .interrupts import without_frames
 from .labels import Labels
-from .run_flags import LONG_FLAGS, PANEL_FLAGS, RESUME_FLAGS, RUN_FLAGS, STREAM_FLAGS
+from .run_flags import COMPARE_FLAGS, LONG_FLAGS, PANEL_FLAGS, RESUME_FLAGS, RUN_FLAGS, STREAM_FLAGS
 from .runs import Runs
 from .sampling_flags import SAMPLING_FLAGS
 from .search_flags import SEARCH_FLAGS, TRACE
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..entrypoints.openai import Server
-    from ..widgets import BeamExplorer, EngineStatus, Playground, TokenExplorer
+    from ..widgets import BeamExplorer, EngineStatus, Playground, PromptGrid, TokenExplorer
 
 SHAPE = (*STRUCTURED_FLAGS, *CHOICE_FLAGS)
 SAMPLING = (*SAMPLING_FLAGS, *SHAPE, PROCESSORS)
@@ -216,13 +216,7 @@ class Nbllm(Magics):
     @line_cell_magic
     @magic_arguments()
     @WORDS
-    @argument(
-        "--setting", action="append", metavar='"NAME FLAGS"',
-        help="a setting: its name, then flags of %%generate, or with --width of %%beam; to be repeated",
-    )  # fmt: skip
-    @argument("--grid", metavar="NAME=V,V …", help="every combination of these is a setting")
-    @argument("--models", metavar="A,B", help="loaded models to compare")
-    @with_flags(SAMPLING, RUN_FLAGS)
+    @with_flags(COMPARE_FLAGS, SAMPLING, RUN_FLAGS)
     def compare(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Comparison | None:
@@ -298,6 +292,28 @@ class Nbllm(Magics):
         cell's value: `.df` has the sequences, `.trace` every candidate, `.selected` what you selected.
         """
         return self._do(panels.beamexplorer, self.beamexplorer, line, cell, local_ns)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    @magic_arguments()
+    @argument("words", nargs="*", help="in a cell: variable for the widget; on a line: the prompt")
+    @argument("--over", metavar="FRAME", help="a DataFrame: a row of the grid for each of its rows")
+    @argument("--prompts", metavar="NAME", help="a list of prompts, in the place of a text")
+    @argument("--file", metavar="FILE", help="where ratings are saved; what it has is restored")
+    @argument("--run", action="store_true", help="begin at once")
+    @with_flags(COMPARE_FLAGS, SAMPLING, PANEL_FLAGS)
+    def promptgrid(
+        self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> PromptGrid:
+        """Prompts under several settings or models as a grid, to be read, sorted, rated and judged blind.
+
+        `%%promptgrid [NAME] --over FRAME --grid temperature=0,0.7 --setting "beam --width 4"` takes the
+        rest of the cell as the prompt, with `{{ column }}` filled in for each row. Other flags of
+        %%generate hold for every setting. The widget is the cell's value: `.df` has a row per cell, with
+        its rating; `.choices` what was judged blind.
+        """
+        return self._do(panels.promptgrid, self.promptgrid, line, cell, local_ns)
 
     @line_magic
     def enginestatus(self, line: str) -> EngineStatus:

@@ -1,4 +1,4 @@
-"""`%%playground`, `%%tokenexplorer`, `%%beamexplorer`: widgets, with what a magic's flags say."""
+"""`%%playground`, `%%tokenexplorer`, `%%beamexplorer`, `%%promptgrid`: widgets, with what a magic's flags say."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 
 from ..results.work import MAX_TOKENS
+from . import comparison
 from .command_line import Call
 from .flags import given, layered
-from .prompts import filled_in
+from .prompts import filled_in, prompts
 from .runs import Runs
 from .sampling_flags import SAMPLING
 from .search_flags import SEARCH
@@ -17,7 +18,7 @@ from .structured import structured
 from .variables import variable
 
 if TYPE_CHECKING:
-    from ..widgets import BeamExplorer, Playground, TokenExplorer
+    from ..widgets import BeamExplorer, Playground, PromptGrid, TokenExplorer
 
 
 def playground(runs: Runs, call: Call) -> Playground:
@@ -97,3 +98,38 @@ def _searched(call: Call) -> Any:
     if call.prompt:
         raise UsageError(f"--from {call.args.from_} has its prompt: leave the rest empty")
     return variable("--from", call.args.from_, call.namespace)
+
+
+def promptgrid(runs: Runs, call: Call) -> PromptGrid:
+    """Prompts under several settings or models."""
+    from ..widgets import PromptGrid
+
+    args = call.args
+    texts, over = _rows(call)
+    models = args.models.split(",") if args.models else None
+    llm = runs.llm(models[0] if models else args.model)
+    base = runs.params(llm, call, MAX_TOKENS)
+    chosen: Any = None
+    if args.setting or args.grid:
+        chosen = comparison.settings(runs, call, base)
+    elif texts or models:
+        chosen = base
+    widget = PromptGrid(
+        texts, chosen, over=over, models=models, model=args.model, file=args.file, run=args.run
+    )
+    if call.out:
+        runs.shell.user_ns[call.out] = widget
+    return widget
+
+
+def _rows(call: Call) -> tuple[list[str] | None, Any]:
+    """The prompts of a grid: filled in, those of a variable, or none yet."""
+    name = call.args.prompts
+    if name is None:
+        return prompts(call) if call.prompt or call.args.over else (None, None)
+    if call.prompt or call.args.over:
+        raise UsageError("--prompts has the prompts: a text, or --over, does not go with it")
+    found = variable("--prompts", name, call.namespace)
+    if isinstance(found, str) or not hasattr(found, "__iter__"):
+        raise UsageError(f"--prompts {name}: a variable with a list of texts is needed")
+    return list(found), None

@@ -17,6 +17,14 @@ PANEL_FLAGS = (
     argument("--raw", action="store_true", help="take {{ }} in flags as it is"),
     MODEL,
 )
+COMPARE_FLAGS = (
+    argument(
+        "--setting", action="append", metavar='"NAME FLAGS"',
+        help="a setting: its name, then flags of %%generate, or with --width of %%beam; to be repeated",
+    ),
+    argument("--grid", metavar="NAME=V,V …", help="every combination of these is a setting"),
+    argument("--models", metavar="A,B", help="loaded models to compare"),
+)  # fmt: skip
 APPEND = argument(
     "--append", action="store_true", help="add the rows to the DataFrame that NAME already is"
 )

@@ -86,6 +86,8 @@ _TABLES = {
     " meter": "width:5em;vertical-align:middle",
     " td pre": "max-width:32em",
     " td pre+.nbllm-note+pre": "margin-top:.6em",
+    " .nbllm-remark": "max-width:32em;font-size:92%;overflow-wrap:break-word",
+    " .nbllm-caption": "white-space:normal",
 }
 
 

@@ -7,8 +7,10 @@
         {"prompt", "choices": [{"choice", "probability", "cumulative_logprob", "num_tokens"}]}],
      "omitted": int}
     {"version": 1, "kind": "compare", "columns": [str, ...], "rows": [
-        {"prompt", "cells": [[{"text", "finish_reason", "num_tokens", "cumulative_logprob"}]]}],
-     "omitted": int}
+        {"prompt", "cells": [[{"text", "finish_reason", "num_tokens", "cumulative_logprob", "remark"}]]}],
+     "omitted": int, "caption": str}
+
+A "remark" is what somebody said of a text, the "caption" of all of them; both may be left out.
 
 Rows after the first `MAX_ROWS` are left out of the view and counted in "omitted".
 """
@@ -99,6 +101,7 @@ def plain(data: Data) -> str:
     lines = [line for row in data["rows"] for line in _LINES[data["kind"]](data, row)]
     if data.get("omitted"):
         lines.append(f"… and {data['omitted']} more")
+    lines += visible(data.get("caption", "")).splitlines()
     return "\n".join(lines) or "no prompts"
 
 
@@ -119,8 +122,13 @@ def _choice_lines(data: Data, row: Data) -> list[str]:
 def _comparison_lines(data: Data, row: Data) -> list[str]:
     lines = [f"> {_said(row)}"]
     for name, cell in zip(data["columns"], row["cells"], strict=False):
-        lines += [f"[{visible(name)}] {visible(c['text'])}" for c in cell]
+        lines += [f"[{visible(name)}] {visible(c['text'])}{_remark(c, '  ← ')}" for c in cell]
     return lines
+
+
+def _remark(completion: Data, before: str) -> str:
+    remark = completion.get("remark")
+    return f"{before}{visible(remark)}" if remark else ""
 
 
 _LINES = {"score": _score_lines, "choose": _choice_lines, "compare": _comparison_lines}
@@ -137,6 +145,8 @@ def html(data: Data) -> str:
         table = '<div class="nbllm-note">no prompts</div>'
     if data.get("omitted"):
         table += f'<div class="nbllm-note">… and {data["omitted"]} more in the frame</div>'
+    for line in visible(data.get("caption", "")).splitlines():
+        table += f'<div class="nbllm-note nbllm-caption">{escape(line)}</div>'
     return f'<div class="nbllm nbllm-wide"><style>{STYLE}{TABLES}</style>{table}</div>'
 
 
@@ -198,7 +208,10 @@ def _note(completion: Data) -> str:
         mean = (
             f" · {_number(completion['cumulative_logprob'] / completion['num_tokens'])} per token"
         )
-    return f'<div class="nbllm-note">{note_of(completion)}{mean}</div>'
+    note = f'<div class="nbllm-note">{note_of(completion)}{mean}</div>'
+    if remark := _remark(completion, ""):
+        note += f'<div class="nbllm-remark">{escape(remark)}</div>'
+    return note
 
 
 def _by_probability(row: Data) -> list[Data]:

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from .beam_explorer import BeamExplorer
     from .engine_status import EngineStatus
     from .playground import Playground
+    from .prompt_grid import PromptGrid
     from .token_explorer import TokenExplorer
 
 _HOME = {
     "BeamExplorer": "beam_explorer",
     "EngineStatus": "engine_status",
     "Playground": "playground",
+    "PromptGrid": "prompt_grid",
     "TokenExplorer": "token_explorer",
 }
 
-__all__ = ["BeamExplorer", "EngineStatus", "Playground", "TokenExplorer"]
+__all__ = ["BeamExplorer", "EngineStatus", "Playground", "PromptGrid", "TokenExplorer"]
 
 
 def __getattr__(name: str):

@@ -1,5 +1,6 @@
 """LLM.stream over long lists: a window of prompts at a time, the same outputs; chat options."""
 
+import asyncio
 import gc
 import sys
 
@@ -47,6 +48,27 @@ def test_only_the_window_exists(llm):
 
 def jobs():
     return sum(type(o) is Job for o in gc.get_objects())
+
+
+def test_a_window_for_await(llm):
+    """Every token of what is in flight is told, and no more than the window is in flight."""
+    most = reports = 0
+
+    async def follow():
+        nonlocal most, reports
+        found = []
+        async for output in llm.astream(PROMPTS, params(), concurrency_limit=5):
+            most, reports = max(most, llm.engine.num_unfinished), reports + 1
+            if output.finished:
+                found.append(output)
+        return found
+
+    found = by_place(asyncio.run(follow()))
+    whole = llm.generate(PROMPTS, params(), use_tqdm=False)
+    assert [o.outputs[0].token_ids for o in found] == [o.outputs[0].token_ids for o in whole]
+    assert most <= 5
+    assert reports > len(PROMPTS)
+    assert llm.engine.num_unfinished == 0
 
 
 def test_the_oldest_is_reported_meanwhile(llm, monkeypatch):

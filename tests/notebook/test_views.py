@@ -168,3 +168,19 @@ def test_progress():
     assert views.progress(1, 3, 5, 4000.0)["text/plain"].endswith("2:13:20 left")
     # of 300 that run side by side the first to end says little
     assert views.progress(1, 300, 0, 5.0)["text/plain"] == "1/300 prompts"
+
+
+def test_remarks_and_a_caption():
+    """What people said of texts side by side; none of it is markup."""
+    made = {"text": "t", "finish_reason": "stop", "num_tokens": 1, "cumulative_logprob": -1.0}
+    data = {
+        "version": 1, "kind": "compare", "columns": ["a", "b"], "caption": "a: 1 win\n<i>",
+        "rows": [{"prompt": "p", "cells": [[{**made, "remark": "★★ <b>\x1b"}], [made]]}],
+    }  # fmt: skip
+    bundle = views.bundle(data)
+    page = Page(bundle["text/html"])
+    assert not {"b", "i"} & set(page.tags)
+    for text in (page.text, bundle["text/plain"]):
+        assert "★★ <b>␛" in text
+        assert text.count("★") == 2
+        assert text.rstrip().endswith("<i>")

@@ -35,7 +35,7 @@ ADDRESSES = {
     "nbllm.outputs": ["RequestOutput", "CompletionOutput", "BeamSearchOutput", "Logprob"],
     "nbllm.entrypoints.chat_utils": ["load_chat_template"],
     "nbllm.entrypoints.openai": ["Server", "Options", "Limits"],
-    "nbllm.widgets": ["Playground", "EngineStatus", "TokenExplorer", "BeamExplorer"],
+    "nbllm.widgets": ["Playground", "EngineStatus", "TokenExplorer", "BeamExplorer", "PromptGrid"],
     "nbllm.errors": ["NbllmError", "GenerationInterrupted"],
 }
 
