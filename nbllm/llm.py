@@ -382,10 +382,18 @@ class LLM:
         self,
         prompts_or_messages: Any,
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        *,
+        chat_template: str | Path | None = None,
+        continue_final_message: bool = False,
     ) -> AsyncGenerator[RequestOutput, None]:
         """As `stream`, for `async for`."""
-        jobs = self._streams(self._any(prompts_or_messages), sampling_params)
-        return waiting.astream(self.engine, jobs)
+        prompts = self._any(
+            prompts_or_messages,
+            template=chat_template,
+            add_generation_prompt=not continue_final_message,
+            continue_final_message=continue_final_message,
+        )
+        return waiting.astream(self.engine, self._streams(prompts, sampling_params))
 
     def score(
         self, prompts: Any, continuations: Any = None, *, use_tqdm: bool = True
