@@ -18,7 +18,7 @@ from IPython.core.magic import (
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool, Float, Int
 
-from ..results.conversation import Conversation
+from ..results.conversations import Conversations
 from ..results.generation import Generation
 from . import commands
 from .command_line import Call, read
@@ -72,7 +72,7 @@ class Nbllm(Magics):
         self.matcher: Callable[..., Any] | None = None
 
     @property
-    def conversations(self) -> dict[str, Conversation]:
+    def conversations(self) -> Conversations:
         """By name; "" is the usual one."""
         return self.runs.conversations
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 from IPython.core.error import UsageError
 
 from .. import resident
-from ..results.conversation import Conversation
+from ..results import trim
+from ..results.conversations import Conversations, free_name
 from ..results.generation import Generation
+from ..results.turn import Turn
 from ..results.work import MAX_TOKENS, Work, draw_seed
 from ..sampling_params import BeamSearchParams, SamplingParams
-from . import comparison, trim
+from . import comparison
 from .checkpoint import Checkpoint
 from .command_line import Call, one_name
 from .flags import given, layered
@@ -30,7 +32,7 @@ from .sampling_flags import SAMPLING
 from .search import Found, search
 from .search_flags import SEARCH
 from .structured import choices, structured
-from .turns import Turn, free_name, turn
+from .turns import turn
 
 if TYPE_CHECKING:
     from ..llm import LLM
@@ -49,7 +51,7 @@ class Runs:
 
     def __init__(self, magics: Nbllm):
         self.magics = magics
-        self.conversations: dict[str, Conversation] = {}
+        self.conversations = Conversations()
         self.unfinished: Finished | None = None
         self.screen = Screen(magics.shell)
 
@@ -69,7 +71,7 @@ class Runs:
         before = self._before(call)
         llm = self.llm(call.args.model)
         params = self._params(llm, call, MAX_TOKENS)
-        tails = trim.tails(llm, texts, params.max_tokens, self.screen.say) if call.args.trim else {}
+        tails = trim.tails(llm, texts, params.max_tokens, self._trimmed) if call.args.trim else {}
         work = Work(
             kind="completions", prompts=texts, requests=texts, params=params, tails=tails,
             settings=settings(call.args.grid), resumable=over is not None,
@@ -90,7 +92,7 @@ class Runs:
             return self._without_question(call, step)
         llm = self.llm(call.args.model)
         params = self._params(llm, call, None)
-        work = self._chat_work(llm, call, step, params)
+        work = step.work(llm, params, trimmed=self._trimmed if call.args.trim else None)
         return self._run(call, llm, work, partial(self._answered, step))
 
     def _without_question(self, call: Call, step: Turn) -> None:
@@ -102,24 +104,6 @@ class Runs:
             said = step.before.num_asked
             print(f"undone; the conversation has {said} message{'s' * (said != 1)} of yours")
 
-    def _chat_work(self, llm: LLM, call: Call, step: Turn, params: SamplingParams) -> Work:
-        assert step.asked is not None
-        options: dict[str, Any] = {}
-        if step.asked.template is not None:
-            options["chat_template"] = step.asked.template
-        if step.continued:
-            options["continue_final_message"] = True
-        messages = step.asked.messages
-        if call.args.trim:
-            render = partial(
-                llm.preprocess_chat, add_generation_prompt=not step.continued, **options
-            )
-            messages = trim.oldest_dropped(
-                llm, messages, params.max_tokens, render, self.screen.say
-            )
-        text = step.asked.turns[-1].content
-        return Work(kind="chat", prompts=[text], requests=[messages], params=params, chat=options)
-
     def _answered(self, step: Turn, **made: Any) -> Any:
         [output] = made["outputs"]
         if (after := step.after(output)) is not None:
@@ -127,8 +111,12 @@ class Runs:
                 name = free_name(step.name, self.conversations)
                 self.conversations[name] = step.kept
                 self.screen.say(f"the conversation as it was goes on with --name {name}")
-            self.conversations[step.name] = after
+            instead_of = step.before if step.continued else None
+            self.conversations.put(step.name, after, instead_of=instead_of)
         return step.reply(after, **made)
+
+    def _trimmed(self, line: str) -> None:
+        self.screen.say(f"--trim: {line}")
 
     def _chat_over(self, call: Call) -> Generation | None:
         args = call.args
@@ -144,9 +132,9 @@ class Runs:
         requests = [start.asked(text).messages for text in texts]
         if args.trim:
             render = partial(llm.preprocess_chat, **options)
-            say = self.screen.say
             requests = [
-                trim.oldest_dropped(llm, r, params.max_tokens, render, say) for r in requests
+                trim.oldest_dropped(llm, r, params.max_tokens, render, self._trimmed)
+                for r in requests
             ]
         work = Work(
             kind="chat", prompts=texts, requests=requests, params=params, chat=options,

@@ -64,9 +64,10 @@ class Conversation:
         return self if turn is None else self._with(self.turns[: self._begin(turn)])
 
     def with_system(self, text: str) -> Conversation:
-        """With `text` as its system message, instead of the one it may have."""
+        """With `text` as its system message, instead of the one it may have; "": without any."""
         rest = [turn for turn in self.turns if turn.role != "system"]
-        return self._with((Message(role="system", content=text), *rest))
+        own = [Message(role="system", content=text)] if text else []
+        return self._with((*own, *rest))
 
     def asked(self, text: str) -> Conversation:
         """With one more message of the user."""
@@ -97,6 +98,16 @@ class Conversation:
         made = new if last.completion is None else _joined(last.completion, new)
         longer = replace(last, content=last.content + said, completion=made)
         return self._with((*self.turns[:-1], longer))
+
+    @property
+    def system(self) -> str:
+        """The system prompt it begins with; "" without one."""
+        return self.turns[0].content if self.turns and self.turns[0].role == "system" else ""
+
+    @property
+    def said(self) -> tuple[Message, ...]:
+        """The messages after the system prompt."""
+        return self.turns[1:] if self.turns and self.turns[0].role == "system" else self.turns
 
     @property
     def num_asked(self) -> int:

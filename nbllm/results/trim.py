@@ -1,4 +1,4 @@
-"""`--trim`: what does not fit is shortened, and said to be."""
+"""What does not fit is shortened, and said to be."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tails(
     if long:
         lost = sum(n - keep for n in long.values())
         whose = "the prompt" if len(texts) == 1 else f"{len(long):,} of {len(texts):,} prompts"
-        say(f"--trim: {whose} did not fit; {lost:,} tokens of the beginning were left out")
+        say(f"{whose} did not fit; {lost:,} tokens of the beginning were left out")
     return dict.fromkeys(long, keep)
 
 
@@ -59,8 +59,8 @@ def oldest_dropped(
         count = next((i for i, m in enumerate(rest[1:], 1) if m["role"] == "user"), len(rest) - 1)
         rest, dropped = rest[count:], dropped + count
     if _size(render([*system, *rest])) >= llm.max_model_len:
-        raise PromptError("--trim: the last message alone does not fit the context; shorten it")
-    say(f"--trim: the conversation did not fit; its {dropped:,} oldest messages were left out")
+        raise PromptError("the last message alone does not fit the context; shorten it")
+    say(f"the conversation did not fit; its {dropped:,} oldest messages were left out")
     return [*system, *rest]
 
 
