@@ -77,9 +77,9 @@ class Conversation:
         """Without the user's last message and all that follows it."""
         return self.fork(self.num_asked)
 
-    def unanswered(self) -> Conversation:
-        """Up to the user's last message."""
-        return self._with(self.turns[: self._begin(self.num_asked) + 1])
+    def unanswered(self, turn: int | None = None) -> Conversation:
+        """Up to the user's message number `turn`, from 1; to the last one for None."""
+        return self._with(self.turns[: self._begin(turn or self.num_asked) + 1])
 
     def answered(self, output: RequestOutput) -> Conversation:
         """With the model's answer, which may be partial: then its finish_reason is "abort".

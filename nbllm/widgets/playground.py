@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
@@ -26,6 +25,7 @@ from .panel import Panel
 from .playground_controls import Buttons, Prompt
 from .playground_view import PlaygroundView
 from .runs import DEBOUNCE, Stream
+from .variables import bind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,11 +157,7 @@ class Playground(Panel):
 
     def to_frame(self, name: str) -> None:
         """Bind `df` to a variable of the notebook."""
-        if not name.isidentifier() or iskeyword(name):
-            raise ParamError(f"{name!r} is not a variable name")
-        if (shell := get_ipython()) is None:
-            raise ParamError("there is no notebook to bind a variable in: use .df")
-        frame = shell.user_ns[name] = self.df
+        bind(name, frame := self.df, ".df")
         self.view.note = f"{name} is a DataFrame of {len(frame):,} rows"
 
     def code(self) -> str:
