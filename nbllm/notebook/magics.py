@@ -21,6 +21,7 @@ from traitlets import Bool, Float, Int
 from ..results.conversations import Conversations
 from ..results.generation import Generation
 from . import commands
+from .chat_flags import CHATUI_FLAGS, FROM, NAME, RESET, SYSTEM, TEMPLATE
 from .command_line import Call, read
 from .comparison import Comparison
 from .flags import flag, with_flags
@@ -36,7 +37,7 @@ from .structured import CHOICE_FLAGS, STRUCTURED_FLAGS
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ..widgets import EngineStatus, Playground
+    from ..widgets import Chat, EngineStatus, Playground
 
 SAMPLING = (*SAMPLING_FLAGS, *STRUCTURED_FLAGS, *CHOICE_FLAGS)
 WORDS = argument(
@@ -105,11 +106,7 @@ class Nbllm(Magics):
     @argument(
         "words", nargs="*", help="in a cell: variable for the DataFrame; on a line: the message"
     )
-    @argument("--system", metavar="TEXT", help="what the model is told first")
-    @argument(
-        "--name", metavar="NAME", help="a conversation of this name, instead of the usual one"
-    )
-    @argument("--reset", action="store_true", help="forget the conversation first")
+    @with_flags((SYSTEM, NAME, RESET))
     @argument(
         "--undo", action="store_true", help="take your last message and its answer back first"
     )
@@ -118,14 +115,7 @@ class Nbllm(Magics):
     @argument(
         "--continue", dest="continue_", action="store_true", help="go on with the last answer"
     )
-    @argument(
-        "--from", dest="from_", metavar="VARIABLE",
-        help="begin from a conversation, a result or a list of messages",
-    )  # fmt: skip
-    @argument(
-        "--template", metavar="FILE", help="the conversation's chat template: a file, or the text"
-    )
-    @with_flags(SAMPLING, LONG_FLAGS, STREAM_FLAGS, RUN_FLAGS)
+    @with_flags((FROM, TEMPLATE), SAMPLING, LONG_FLAGS, STREAM_FLAGS, RUN_FLAGS)
     def chat(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Generation | None:
@@ -243,6 +233,24 @@ class Nbllm(Magics):
         runs, `.code()` the cell that does the same.
         """
         return self._do(self.runs.playground, self.playground, line, cell, local_ns)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    @magic_arguments()
+    @argument("words", nargs="*", help="in a cell: variable for the widget; on a line: a message")
+    @with_flags(CHATUI_FLAGS, SAMPLING, PANEL_FLAGS)
+    def chatui(
+        self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> Chat:
+        """Talk to a chat model by hand: edit, retry, and switch between the branches.
+
+        `%chatui` shows the conversation of %%chat, or with --name another of them: what is said in a
+        cell appears there, and the other way round. `%%chatui [NAME]` says the rest of the cell,
+        `%chatui` the rest of the line, if there is one. Flags say what the controls begin with. The
+        widget is the cell's value: `.conversation`, `.messages`, `.df`, `.branches`.
+        """
+        return self._do(self.runs.chatui, self.chatui, line, cell, local_ns)
 
     @line_magic
     def enginestatus(self, line: str) -> EngineStatus:

@@ -13,6 +13,7 @@ from IPython.core.error import UsageError
 
 from .. import resident
 from ..results import trim
+from ..results.conversation import Conversation
 from ..results.conversations import Conversations, free_name
 from ..results.generation import Generation
 from ..results.turn import Turn
@@ -32,11 +33,11 @@ from .sampling_flags import SAMPLING
 from .search import Found, search
 from .search_flags import SEARCH
 from .structured import choices, structured
-from .turns import turn
+from .turns import start, turn
 
 if TYPE_CHECKING:
     from ..llm import LLM
-    from ..widgets import Playground
+    from ..widgets import Chat, Playground
     from .magics import Nbllm
 
 _CELL_MAGIC = "get_ipython().run_cell_magic("
@@ -246,6 +247,23 @@ class Runs:
         params = self._params(self.llm(args.model), call, MAX_TOKENS)
         # the widget has its fields for what `{{ }}` in the prompt stand for
         widget = Playground(call.prompt, params, model=args.model, live=args.live)
+        if call.out:
+            self.shell.user_ns[call.out] = widget
+        return widget
+
+    def chatui(self, call: Call) -> Chat:
+        from ..widgets import Chat
+
+        args, name = call.args, call.args.name or ""
+        known = self.conversations.get(name, Conversation())
+        begun = start(known, args, call.namespace)
+        message = filled_in(call, [{}])[0]
+        widget = Chat(
+            None if begun is known else begun, self._params(self.llm(args.model), call, None),
+            name=name, trim=args.trim, model=args.model, conversations=self.conversations,
+        )  # fmt: skip
+        if message:
+            widget.say(message)
         if call.out:
             self.shell.user_ns[call.out] = widget
         return widget

@@ -20,7 +20,7 @@ class Branches:
     """
 
     def __init__(self):
-        self.shown = Conversation()
+        self.shown = self._furthest = Conversation()
         self.all: list[Conversation] = []
 
     def put(self, conversation: Conversation, instead_of: Conversation | None = None) -> None:
@@ -28,10 +28,12 @@ class Branches:
         self.shown = conversation
         for i, known in enumerate(self.all):
             if _begins(known, conversation) or (instead_of and _same(known, instead_of)):
-                self.all[i] = conversation
+                self.all[i] = self._furthest = conversation
                 return
+        # else it is a step back
         if not any(_begins(conversation, known) for known in self.all):
             self.all.append(conversation)
+            self._furthest = conversation
 
     def columns(self, conversation: Conversation) -> list[list[Message]]:
         """For each of its messages after the system prompt: that one and the others in its place."""
@@ -51,17 +53,19 @@ class Branches:
         if not 0 <= place < len(columns) or not 1 <= branch <= len(columns[place]):
             raise ParamError(f"there is no branch {branch} of message {place}")
         wanted = (*self.shown.said[:place], columns[place][branch - 1])
-        self.shown = [b for b in self.all if _alike(b.said[: place + 1], wanted)][-1]
+        with_it = [b for b in self.all if _alike(b.said[: place + 1], wanted)]
+        self.shown = self._furthest = with_it[-1]
 
     @property
     def ahead(self) -> Conversation | None:
-        """The one that is shown with the next message of the user, and its answer, of the latest
-        branch that goes on; None where it ends."""
+        """The one that is shown with the next message of the user, and its answer, as they were
+        before a step back; None where nothing goes on from it."""
         further = [b for b in self.all if _begins(self.shown, b) and not _same(self.shown, b)]
         if not further:
             return None
+        goal = next((b for b in further if b is self._furthest), further[-1])
         after = self.shown.num_asked + 2
-        return further[-1].fork(after) if further[-1].num_asked >= after else further[-1]
+        return goal.fork(after) if goal.num_asked >= after else goal
 
 
 class Conversations(MutableMapping[str, Conversation]):
@@ -115,8 +119,9 @@ class Conversations(MutableMapping[str, Conversation]):
         self._watchers.append(call)
 
     def unwatch(self, call: Watcher) -> None:
-        """Undo `watch`."""
-        self._watchers.remove(call)
+        """Undo `watch`, if there was one."""
+        if call in self._watchers:
+            self._watchers.remove(call)
 
     def _tell(self, name: str) -> None:
         for call in list(self._watchers):

@@ -12,12 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .chat import Chat
     from .engine_status import EngineStatus
     from .playground import Playground
 
-_HOME = {"EngineStatus": "engine_status", "Playground": "playground"}
+_HOME = {"Chat": "chat", "EngineStatus": "engine_status", "Playground": "playground"}
 
-__all__ = ["EngineStatus", "Playground"]
+__all__ = ["Chat", "EngineStatus", "Playground"]
 
 
 def __getattr__(name: str):
