@@ -78,14 +78,13 @@ class Chat(Panel):
         self._answer: Answer | None = None
         self._replies: deque[Reply] = deque(maxlen=MOST)
         self._labels: dict[str, str] = {}
-        begun = None if conversation is None else _conversation(conversation)
         super().__init__(ChatView(self._actions()), model=model)
         llm = self.loaded()
         try:
             self._build(llm, params)
             self.name, self.trim, self.tokens = name, trim, tokens
-            if begun is not None:
-                self._put(begun)
+            if conversation is not None:
+                self._put(_conversation(conversation))
             if system is not None:
                 self.system = system
             if template is not None:
@@ -275,7 +274,10 @@ class Chat(Panel):
         return chat_code(asked.messages, self.params, options, model=self.model)
 
     def static(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        return views.bundle(views.conversation(self.conversation.turns)), {}
+        data = views.conversation(self.conversation.turns)
+        # what it takes to make the last answer again, if that is known
+        metadata = self.result._repr_mimebundle_()[1] if self.result else {}
+        return views.bundle(data), metadata
 
     def close(self) -> None:
         self.conversations.unwatch(self._heard)
@@ -333,7 +335,7 @@ class Chat(Panel):
             self._grow(answer)
 
         with self._at_rest():
-            self._answer, self.view.note = answer, ""
+            self._answer, self.view.error, self.view.note = answer, "", ""
             self.view.begin()
             self.runs.start(begin, show=show, end=partial(self._ended, answer))
             self._draw()

@@ -44,6 +44,7 @@ class ChatControls:
         self.system = ipywidgets.Textarea(
             description="system", rows=1, placeholder="what the model is told first",
             continuous_update=False, layout=Layout(width="100%"),
+            style={"description_width": "initial"},
         )  # fmt: skip
         self.system.add_class("nbllm-system")
         self.template = ipywidgets.Combobox(
