@@ -20,14 +20,11 @@ export class Said {
     this.tokens = [];
     this.content = "";
     this.asTokens = true;
-    this.reasoning.hidden = true;
-    this.node.append(this.reasoning, this.plain);
   }
 
   /** @param {Words} words all that was said; tokens: those from number `start` on */
   say({ content, reasoning, tokens }, start = 0) {
     this.content = content;
-    this.reasoning.hidden = !reasoning;
     this.thoughts.textContent = visible(reasoning ?? "");
     if (tokens) {
       this.tokens.push(...tokens.slice(this.tokens.length - start));
@@ -55,10 +52,11 @@ export class Said {
     }
   }
 
-  /** @param {HTMLElement} node */
-  put(node) {
-    if (node.parentNode !== this.node) {
-      this.node.replaceChildren(this.reasoning, node);
+  /** What is there already stays, with its focus. @param {HTMLElement} words */
+  put(words) {
+    const parts = this.thoughts.textContent ? [this.reasoning, words] : [words];
+    if (parts.some((part, i) => this.node.children[i] !== part)) {
+      this.node.replaceChildren(...parts);
     }
   }
 }
