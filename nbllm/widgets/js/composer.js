@@ -17,6 +17,8 @@ export function messageField(label, send) {
       send(field.value);
     }
   });
+  // on the field itself JupyterLab forbids line breaks, since in a cell Shift+Enter runs that
+  field.addEventListener("beforeinput", event => event.stopImmediatePropagation());
   return field;
 }
 
