@@ -2,7 +2,7 @@
 
     panel.py     what every widget is: controls and a view, and what is left of them ─┐
     view.py      the part that its own ES module draws ── modules.py, js/, css/       ├── playground.py
-    runs.py      its runs, in the background ── loop.py                               ├── engine_status.py
+    runs.py      its runs, in the background ── loop.py                               ├── chat.py, engine_status.py
     controls.py  controls of SamplingParams                                          ─┘
 
 Each is imported when it is first used.

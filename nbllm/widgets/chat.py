@@ -201,11 +201,17 @@ class Chat(Panel):
         self._ask(Turn(name=self.name, before=before, asked=asked), text)
 
     def retry(self, turn: int | None = None) -> None:
-        """Another answer to your message number `turn`; None: to the last one."""
+        """Another answer to your message number `turn`; None: to the last one.
+
+        A seed that is set counts on by one for each answer there, or it would be the same again.
+        """
         before = self.conversation
         if not before.num_asked:
             raise ParamError("there is nothing to answer: the conversation has not begun")
-        self._ask(Turn(name=self.name, before=before, asked=before.unanswered(turn)))
+        asked = before.unanswered(turn)
+        tried = self._tree.columns(before)[len(asked.said) :][:1]
+        again = len(tried[0]) if tried else 0
+        self._ask(Turn(name=self.name, before=before, asked=asked), again=again)
 
     def continue_(self) -> None:
         """Go on with the last answer."""
@@ -321,9 +327,11 @@ class Chat(Panel):
         self.conversations[self.name] = conversation
         self._draw()
 
-    def _ask(self, turn: Turn, wish: str = "") -> None:
-        trimmed = partial(setattr, self.view, "note") if self.trim else None
-        answer = Answer(turn=turn, params=self.params, trimmed=trimmed, wish=wish)
+    def _ask(self, turn: Turn, wish: str = "", *, again: int = 0) -> None:
+        trimmed, params = partial(setattr, self.view, "note") if self.trim else None, self.params
+        if params.seed is not None:
+            params.seed += again
+        answer = Answer(turn=turn, params=params, trimmed=trimmed, wish=wish)
 
         def begin() -> Any:
             llm = self.llm()

@@ -48,7 +48,7 @@ class ChatControls:
         )  # fmt: skip
         self.system.add_class("nbllm-system")
         self.template = ipywidgets.Combobox(
-            description="template", placeholder=f"{OWN}; or a file", options=tuple(templates),
+            description="template", placeholder=OWN, tooltip="a template that the model knows, a file, or the text", options=tuple(templates),
             continuous_update=False, ensure_option=False, layout=Layout(width="22em", max_width="100%"),
             style={"description_width": "10em"},
         )  # fmt: skip

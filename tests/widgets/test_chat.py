@@ -200,6 +200,22 @@ def test_retry_edit_and_switch(chat):
         chat.edit(5, "x")
 
 
+def test_a_seed_counts_on(chat, llm):
+    chat.params = SamplingParams(temperature=1.0, max_tokens=6, ignore_eos=True, seed=7)
+    for seed in (7, 8, 9):
+        chat.retry() if chat.messages else chat.say("one")
+        result = done(chat)
+        assert result.work.params.seed == seed
+        assert nbllm.replay(result).identical
+    assert len({branch.turns[1].content for branch in chat.branches}) == 3
+    assert chat.params.seed == 7
+    # of a question without an answer it is as it is
+    chat.undo()
+    chat.conversations[""] = chat.conversation.asked("two")
+    chat.retry()
+    assert done(chat).work.params.seed == 7
+
+
 def test_results_are_those_of_what_is_shown(chat):
     first = said(chat, "one")
     chat.params = MORE
