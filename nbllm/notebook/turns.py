@@ -10,7 +10,7 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from ..errors import did_you_mean
-from ..results.conversation import Conversation, Reply
+from ..results.conversation import Conversation
 from ..results.turn import Turn
 
 ALONE = ("retry", "continue_")
@@ -68,10 +68,7 @@ def _from(name: str, namespace: Mapping[str, Any]) -> Conversation:
     if name not in namespace:
         near = did_you_mean(name, list(namespace))
         raise UsageError(f"--from {name}: there is no such variable{near}")
-    value = namespace[name]
-    if isinstance(value, Reply):
-        return value.conversation
-    return value if isinstance(value, Conversation) else Conversation.of(value)
+    return Conversation.of(namespace[name])
 
 
 def _need(before: Conversation, what: str) -> None:

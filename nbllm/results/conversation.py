@@ -34,14 +34,22 @@ class Conversation:
     template: str | None = None
 
     @classmethod
-    def of(cls, messages: Iterable[Mapping[str, Any]]) -> Conversation:
-        """Of messages with role and content. Raises `ParamError` for others."""
+    def of(cls, given: Conversation | Reply | Iterable[Mapping[str, Any]]) -> Conversation:
+        """Itself, that of a result, or of messages with a role and a content that is text.
+
+        Raises `ParamError` for others.
+        """
+        if isinstance(given, Reply):
+            return given.conversation
+        if isinstance(given, Conversation):
+            return given
         try:
-            return cls(tuple(Message(role=m["role"], content=m["content"]) for m in messages))
+            said = [(m["role"], _text(m["content"])) for m in given]
         except (TypeError, KeyError):
             raise ParamError(
                 "a conversation is a list of messages with 'role' and 'content'"
             ) from None
+        return cls(tuple(Message(role=str(role), content=content) for role, content in said))
 
     @classmethod
     def from_json(cls, text: str) -> Conversation:
@@ -154,6 +162,14 @@ class Conversation:
                 f"the conversation has {len(places)} messages of yours, there is no number {turn}"
             )
         return places[turn - 1]
+
+
+def _text(content: Any) -> str:
+    """A message's content, be it text or a list of text parts."""
+    # not above: the templates' module needs torch, which is imported with the first model
+    from ..chat.content import as_format
+
+    return as_format(content, "string", "a message")
 
 
 def _joined(first: CompletionOutput, second: CompletionOutput) -> CompletionOutput:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, MutableMapping
 from itertools import count
+from threading import Lock
 
 from ..errors import ParamError
 from .conversation import Conversation, Message
@@ -77,6 +78,7 @@ class Conversations(MutableMapping[str, Conversation]):
     def __init__(self):
         self._branches: dict[str, Branches] = {}
         self._watchers: list[Watcher] = []
+        self._lock = Lock()
 
     def __getitem__(self, name: str) -> Conversation:
         return self._branches[name].shown
@@ -106,12 +108,15 @@ class Conversations(MutableMapping[str, Conversation]):
         instead_of: the one it is a longer form of, such as one whose last answer went on: that is
         no branch of its own any more.
         """
-        self._branches.setdefault(name, Branches()).put(conversation, instead_of)
+        # cells and widgets are in different threads
+        with self._lock:
+            self._branches.setdefault(name, Branches()).put(conversation, instead_of)
         self._tell(name)
 
     def switch(self, name: str, place: int, branch: int) -> None:
         """Go on with another branch: see `Branches.switch`."""
-        self.branches(name).switch(place, branch)
+        with self._lock:
+            self.branches(name).switch(place, branch)
         self._tell(name)
 
     def watch(self, call: Watcher) -> None:

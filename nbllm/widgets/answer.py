@@ -13,7 +13,7 @@ from ..results.conversation import Conversation, Message, Reply
 from ..results.provenance import Provenance
 from ..results.turn import Turn
 from ..results.work import Work
-from ..sampling_params import SamplingParams
+from ..sampling_params import RequestOutputKind, SamplingParams
 
 if TYPE_CHECKING:
     from ..llm import LLM
@@ -42,7 +42,8 @@ class Answer:
         )
         self.began = monotonic()
         try:
-            return llm.astream(self.work.requests, self.work.params_of(0), **self.work.chat)
+            params = self.work.params_of(0, RequestOutputKind.CUMULATIVE)
+            return llm.astream(self.work.requests, params, **self.work.chat)
         except PromptError as error:
             raise self._explained(llm, error) from None
 

@@ -34,7 +34,9 @@ class ChatControls:
     ):
         self.name = ipywidgets.Dropdown(description="conversation", options=[(USUAL, "")])
         self.name.style.description_width = "initial"
-        self.new_name = ipywidgets.Text(placeholder="name", layout=Layout(width="9em"))
+        self.new_name = ipywidgets.Text(
+            placeholder="name", tooltip="name of another conversation", layout=Layout(width="9em")
+        )
         self.new_name.add_class("nbllm-new-name")
         self.new = ipywidgets.Button(description="new", tooltip="new: begin another conversation")
         self.new.layout.width = "5em"

@@ -7,7 +7,7 @@ from typing import Any
 from traitlets import Bool, List, Unicode
 
 from .. import views
-from ..results.conversation import Conversation, Message
+from ..results.conversation import Conversation, Message, Reply
 from ..results.conversations import Branches
 from ..views.messages import MAX_MESSAGES, message
 from .modules import css, esm
@@ -93,3 +93,14 @@ def described(conversation: Conversation, branches: Branches) -> list[dict[str, 
         )  # fmt: skip
         turn -= each.role == "user"
     return messages[::-1]
+
+
+def facts(made: Reply, context: int) -> str:
+    """What is worth knowing of an answer besides its text. context: tokens that the model takes."""
+    [output] = made.outputs
+    rate = f", {made.num_tokens / made.seconds:,.0f} tokens/s" if made.seconds else ""
+    size = len(output.prompt_token_ids) + made.num_tokens
+    return (
+        f"{made.provenance.model['name']} · seed {made.work.params.seed} · {made.seconds:.2f} s{rate}"
+        f" · context {size:,} of {context:,} tokens"
+    )

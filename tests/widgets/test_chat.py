@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -12,6 +13,7 @@ import nbllm
 from nbllm import SamplingParams, StructuredOutputsParams
 from nbllm.errors import NoModelError, ParamError, TemplateError
 from nbllm.results.conversation import Conversation
+from nbllm.sampling_params import RequestOutputKind
 from nbllm.views import MIME
 from nbllm.widgets import Chat
 
@@ -430,7 +432,8 @@ def test_two_panels_at_once(llm):
 
 def test_what_it_begins_with(llm):
     begun = Conversation().with_system("s").asked("one")
-    for given in (begun, begun.messages):
+    parts = [{"role": "user", "content": [{"type": "text", "text": "one"}]}]
+    for given in (begun, begun.messages, [begun.messages[0], *parts]):
         chat = Chat(given, GREEDY)
         assert chat.messages == begun.messages
         # a question without an answer gets one
@@ -449,6 +452,7 @@ def test_mistakes_leave_no_widget(llm):
         ({"model": "asci"}, NoModelError),
         ({"params": SamplingParams(n=2)}, ParamError),
         ({"conversation": ["x"]}, ParamError),
+        ({"conversation": [{"role": "user", "content": 3}]}, TemplateError),
         ({"template": "nowhere"}, TemplateError),
     ]:
         with pytest.raises(error):
@@ -564,6 +568,36 @@ def test_closing_leaves_the_conversation(llm, published):
     until(lambda: llm.engine.num_unfinished == 0)
     # what others do to it does not reach it any more
     chat.conversations["x"] = Conversation()
+
+
+def test_closed_while_it_answers_it_keeps_what_there_is(llm, published, monkeypatch):
+    chat = Chat(params=LONG)
+    chat._ipython_display_()
+    messages = sent(chat, monkeypatch)
+    chat.say("one")
+    until(lambda: messages)
+    chat.close()
+    assert chat.df.finish_reason.tolist()[1] == "abort"
+    assert nbllm.last is chat.result
+    assert [m["content"] for m in published[-1][2][MIME]["messages"]] == texts(chat)
+    until(lambda: llm.engine.num_unfinished == 0)
+
+
+def test_whatever_the_output_kind_texts_grow(chat, llm):
+    chat.params = replace(GREEDY, output_kind=RequestOutputKind.DELTA)
+    said(chat, "hello")
+    [expected] = llm.chat([{"role": "user", "content": "hello"}], GREEDY, use_tqdm=False)
+    assert texts(chat)[1] == expected.outputs[0].text
+
+
+def test_what_happens_elsewhere_leaves_the_code(chat):
+    said(chat, "one")
+    page(chat, "code")
+    chat.conversations["other"] = Conversation().asked("x")
+    until(lambda: ("other", "other") in chat._controls.name.options)
+    assert chat.view.code
+    said(chat, "two")
+    assert not chat.view.code
 
 
 def test_very_long_answers_are_shown_as_text(chat, monkeypatch):
