@@ -11,7 +11,7 @@ import ipywidgets
 from ipywidgets import Layout
 
 USUAL = "the usual one"
-OWN = "the model's own"
+NARROW = {"description_width": "initial"}
 
 
 class ChatControls:
@@ -32,28 +32,19 @@ class ChatControls:
         system: Callable[[str], Any],
         template: Callable[[str], Any],
     ):
-        self.name = ipywidgets.Dropdown(description="conversation", options=[(USUAL, "")])
-        self.name.style.description_width = "initial"
-        self.new_name = ipywidgets.Text(
-            placeholder="name", tooltip="name of another conversation", layout=Layout(width="9em")
+        self.name = ipywidgets.Dropdown(
+            description="conversation", options=[(USUAL, "")], style=NARROW
         )
-        self.new_name.add_class("nbllm-new-name")
-        self.new = ipywidgets.Button(description="new", tooltip="new: begin another conversation")
-        self.new.layout.width = "5em"
+        self.new_name = ipywidgets.Text(
+            description="new", placeholder="name", style=NARROW, layout=Layout(width="12em")
+        )
+        self.new = ipywidgets.Button(
+            description="begin", tooltip="begin another conversation", layout=Layout(width="5em")
+        )
         self.tokens = _switch("tokens", "shade every token by its probability")
         self.trim = _switch("trim", "leave out the oldest messages when they do not fit")
         self.more = ipywidgets.ToggleButton(description="settings", layout=Layout(width="7em"))
-        self.system = ipywidgets.Textarea(
-            description="system", rows=1, placeholder="what the model is told first",
-            continuous_update=False, layout=Layout(width="100%"),
-            style={"description_width": "initial"},
-        )  # fmt: skip
-        self.system.add_class("nbllm-system")
-        self.template = ipywidgets.Combobox(
-            description="template", placeholder=OWN, tooltip="a template that the model knows, a file, or the text", options=tuple(templates),
-            continuous_update=False, ensure_option=False, layout=Layout(width="22em", max_width="100%"),
-            style={"description_width": "10em"},
-        )  # fmt: skip
+        self.system, self.template = _system(), _template(templates)
         self.bar = _row(self.name, self.new_name, self.new, self.tokens, self.trim, self.more)
         self.settings = ipywidgets.VBox([_row(self.template), *settings])
         self.settings.layout.display = "none"
@@ -89,10 +80,27 @@ class ChatControls:
         self.settings.layout.display = "" if change.new else "none"
 
 
+def _system() -> ipywidgets.Textarea:
+    field = ipywidgets.Textarea(
+        description="system", rows=1, placeholder="what the model is told first",
+        continuous_update=False, style=NARROW, layout=Layout(width="100%"),
+    )  # fmt: skip
+    field.add_class("nbllm-system")
+    return field
+
+
+def _template(known: Iterable[str]) -> ipywidgets.Combobox:
+    return ipywidgets.Combobox(
+        description="template", placeholder="the model's own", options=tuple(known),
+        tooltip="a template that the model knows, a file, or the text", continuous_update=False,
+        # as wide as the settings below it
+        style={"description_width": "10em"}, layout=Layout(width="22em", max_width="100%"),
+    )  # fmt: skip
+
+
 def _switch(name: str, tip: str) -> ipywidgets.Checkbox:
-    made = ipywidgets.Checkbox(description=name, indent=False, tooltip=tip)
-    made.layout.width = "6em"
-    return made
+    layout = Layout(width="6em")
+    return ipywidgets.Checkbox(description=name, indent=False, tooltip=tip, layout=layout)
 
 
 def _row(*widgets: ipywidgets.Widget) -> ipywidgets.Box:

@@ -249,8 +249,8 @@ def test_system_prompt_and_template(panel, kernel):
 
 def test_conversations_by_name(panel, kernel):
     say(panel, "One")
-    panel.get_by_placeholder("name", exact=True).fill("side")
-    button(panel, "new").click()
+    panel.get_by_role("textbox", name="new", exact=True).fill("side")
+    button(panel, "begin").click()
     panel.get_by_text("Nothing was said yet.").wait_for()
     shown = say(panel, "Two")
     assert kernel("c.conversations['side'].messages[0]['content']") == "Two"
