@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .magics import Nbllm
 
 _LINE = re.compile(
-    r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|playground|enginestatus|nbllm)\s(.*)"
+    r"(?:.*=\s*)?%{1,2}(generate|chat|beam|score|choose|compare|playground|chatui|enginestatus|nbllm)\s(.*)"
 )
 
 

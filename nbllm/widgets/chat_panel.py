@@ -22,7 +22,7 @@ from ..results.generation import cut_short
 from ..results.turn import Turn
 from ..sampling_params import SamplingParams
 from .answer import Answer
-from .chat_controls import ChatControls
+from .chat_controls import USUAL, ChatControls
 from .chat_view import ChatView, described, facts
 from .controls import SamplingControls
 from .loop import loop
@@ -220,12 +220,17 @@ class ChatPanel(Panel):
                 view.messages = messages
                 view.growing, view.running = here is not None, answer is not None
                 view.ahead = here is None and tree.ahead is not None
-                view.facts = facts(self.result, self._context) if self.result else ""
+                view.facts = self._facts(elsewhere=answer if here is None else None)
             said = self.conversation
             label = self._label(said.template)
             self._controls.show(self.conversations, self.name, said.system, label)
             if here is None:
                 self.keep()
+
+    def _facts(self, elsewhere: Answer | None) -> str:
+        if elsewhere is not None:
+            return f"an answer is under way in the conversation {elsewhere.turn.name or USUAL!r}"
+        return facts(self.result, self._context) if self.result else ""
 
     def _label(self, template: str | None) -> str:
         """What to call a template."""

@@ -253,6 +253,25 @@ def test_what_can_be_done_with_an_answer(chat):
     assert copy.inner_text() == "copied"
 
 
+def test_a_question_without_an_answer(chat):
+    chat.set(messages=[user(0), answer(1), user(2, "More.", turn=2)])
+    button(chat, "answer message 3, which has no answer yet").click()
+    assert chat.sent() == [{"action": "retry", "turn": 2}]
+    chat.set(running=True, growing=True)
+    assert chat.page.get_by_role("button", name="answer message").count() == 0
+
+
+def test_what_has_the_focus_keeps_it(chat):
+    said = [user(0), answer(1, "Yes", tokens=None, reasoning="hm")]
+    chat.set(messages=said)
+    chat.find("summary").focus()
+    chat.set(messages=[*said, user(2, "More.", turn=2), answer(3, turn=2)])
+    assert chat.page.evaluate("document.activeElement.tagName") == "SUMMARY"
+    chat.find(".nbllm-token").first.focus()
+    chat.set(running=True)
+    assert chat.page.evaluate("document.activeElement.className") == "nbllm-token"
+
+
 def test_what_can_be_done_with_the_conversation(chat):
     undo = button(chat, "undo: take your last message and its answer back")
     redo = button(chat, "redo: say again what was taken back")

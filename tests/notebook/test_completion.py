@@ -35,6 +35,8 @@ def complete(shell, llm):
         ("%%generate --json sch", ["schema"]),
         ("%%choose --choices na", ["names"]),
         ("%chat --name tu", ["tutor"]),
+        ("c = %chatui --name tu", ["tutor"]),
+        ("%chatui --tem", ["--temperature", "--template"]),
         ("%chat --from ta", ["talk"]),
         ("%%generate --grid pres", ["presence_penalty="]),
         ("%%beam --early-stopping n", ["never"]),

@@ -356,10 +356,12 @@ def test_an_answer_goes_on_where_it_was_asked(chat, monkeypatch):
     chat.say("one")
     chat.begin("other")
     assert (chat.view.growing, chat.view.running, chat.view.messages) == (False, True, [])
+    assert chat.view.facts == "an answer is under way in the conversation 'the usual one'"
     messages = sent(chat, monkeypatch)
     with pytest.raises(ParamError, match="under way"):
         chat.say("two")
     done(chat)
+    assert chat.view.facts == ""
     assert messages == []
     assert chat.messages == []
     chat.name = ""

@@ -44,7 +44,7 @@ export class MessageBlock {
     }
     this.facts.textContent = message.completion ? answerFacts(message.completion) : "";
     this.branches.replaceChildren(...this.switches(message, running));
-    this.tools.replaceChildren(...this.buttons(message, last));
+    this.tools.replaceChildren(...this.buttons(message, last, running));
     this.tools.querySelectorAll("button").forEach(node => {
       node.dataset.key = `${message.place} ${node.textContent}`;
       node.disabled = running && node.textContent !== "copy";
@@ -67,8 +67,8 @@ export class MessageBlock {
     return [step("‹", branch - 1, "previous"), which, step("›", branch + 1, "next")];
   }
 
-  /** @param {Message} message @param {boolean} last */
-  buttons({ role, turn, place, content }, last) {
+  /** @param {Message} message @param {boolean} last @param {boolean} running */
+  buttons({ role, turn, place, content }, last, running) {
     const { act, leave } = this.context;
     const number = place + 1;
     const does = (/** @type {string} */ action, fields = {}) => () => {
@@ -77,7 +77,13 @@ export class MessageBlock {
     };
     const copy = copyButton(content, `copy message ${number}`);
     if (role === "user") {
-      return [button("edit", () => this.edit(content, turn), `edit: say something else instead of message ${number}`), copy];
+      const edit = () => this.edit(content, turn);
+      const ask = button("answer", does("retry", { turn }), `answer message ${number}, which has no answer yet`);
+      return [
+        ...(last && !running ? [ask] : []),
+        button("edit", edit, `edit: say something else instead of message ${number}`),
+        copy,
+      ];
     }
     if (role !== "assistant") {
       return [copy];

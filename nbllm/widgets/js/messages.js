@@ -113,7 +113,7 @@ export class Messages {
 
   /** To the same button, or where the next message is written. @param {string | undefined} key */
   refocus(key) {
-    if (key === undefined || this.list.querySelector(":focus:enabled, .nbllm-token:focus")) {
+    if (key === undefined || this.list.querySelector(":focus:not(:disabled)")) {
       return;
     }
     const [place, what] = key.split(" ");
