@@ -467,6 +467,8 @@ class LLM:
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
         *,
         concurrency_limit: int | None = None,
+        chat_template: str | Path | None = None,
+        continue_final_message: bool = False,
     ) -> AsyncGenerator[RequestOutput, None]:
         """As `stream`, for `async for`; with a concurrency_limit all that are in flight are reported.
 
@@ -476,7 +478,12 @@ class LLM:
         >>> asyncio.run(texts("The opposite of hot is", SamplingParams(temperature=0, max_tokens=4)))
         [' cold', ' cold.', ' cold.']
         """
-        prompts = self._any(prompts_or_messages)
+        prompts = self._any(
+            prompts_or_messages,
+            template=chat_template,
+            add_generation_prompt=not continue_final_message,
+            continue_final_message=continue_final_message,
+        )
         if concurrency_limit is None:
             return waiting.astream(self.engine, self._streams(prompts, sampling_params))
         limit = _at_least_one("concurrency_limit", concurrency_limit)

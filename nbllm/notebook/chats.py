@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from ..results.conversation import Conversation
+from ..results import trim
+from ..results.conversations import free_name
 from ..results.generation import Generation
+from ..results.turn import Turn
 from ..results.work import Work
-from . import trim
 from .command_line import Call
 from .grid import settings
 from .prompts import filled_in, prompts
 from .runs import Runs
-from .turns import Turn, free_name, turn
+from .turns import turn
 
 if TYPE_CHECKING:
     from ..llm import LLM
@@ -42,12 +44,9 @@ def chat(runs: Runs, call: Call) -> Generation | None:
         return _without_question(runs, call, step)
     llm = runs.llm(call.args.model)
     params = runs.params(llm, call, None)
-    options = _options(step.asked, continued=step.continued)
-    [messages] = _fitting(runs, call, llm, [step.asked.messages], params.max_tokens, options)
-    work = Work(
-        kind="chat", prompts=[step.asked.turns[-1].content], requests=[messages], params=params,
-        chat=options,
-    )  # fmt: skip
+    work = step.work(llm, params, trimmed=runs.trimmed if call.args.trim else None)
+    if not call.args.trim:
+        _fitting(runs, call, llm, work.requests, params.max_tokens, work.chat)
     return runs.run(call, llm, work, partial(_answered, runs, step))
 
 
@@ -60,7 +59,7 @@ def _over(runs: Runs, call: Call) -> Generation | None:
     before = runs.before(call)
     llm = runs.llm(args.model)
     params = runs.params(llm, call, None)
-    options = _options(start)
+    options = {"chat_template": start.template} if start.template is not None else {}
     asked = [start.asked(text).messages for text in texts]
     work = Work(
         kind="chat", prompts=texts, params=params, chat=options, settings=settings(args.grid),
@@ -70,26 +69,10 @@ def _over(runs: Runs, call: Call) -> Generation | None:
     return runs.run(call, llm, work, make)
 
 
-def _options(conversation: Conversation, *, continued: bool = False) -> dict[str, Any]:
-    """For `LLM.stream`."""
-    options: dict[str, Any] = {}
-    if conversation.template is not None:
-        options["chat_template"] = conversation.template
-    if continued:
-        options["continue_final_message"] = True
-    return options
-
-
 def _fitting(
-    runs: Runs, call: Call, llm: LLM, asked: list[Messages], most: int | None, options: Any
+    runs: Runs, call: Call, llm: LLM, asked: Sequence[Messages], most: int | None, options: Any
 ) -> list[Messages]:
-    render = partial(
-        llm.preprocess_chat,
-        add_generation_prompt="continue_final_message" not in options,
-        **options,
-    )
-    say = runs.screen.say
-    return trim.conversations(llm, asked, most, render, trim=call.args.trim, say=say)
+    return trim.conversations(llm, asked, most, options, trim=call.args.trim, say=runs.trimmed)
 
 
 def _without_question(runs: Runs, call: Call, step: Turn) -> None:
@@ -109,5 +92,6 @@ def _answered(runs: Runs, step: Turn, **made: Any) -> Any:
             name = free_name(step.name, runs.conversations)
             runs.conversations[name] = step.kept
             runs.screen.say(f"the conversation as it was goes on with --name {name}")
-        runs.conversations[step.name] = after
+        instead_of = step.before if step.continued else None
+        runs.conversations.put(step.name, after, instead_of=instead_of)
     return step.reply(after, **made)

@@ -127,7 +127,7 @@ def values(magics: Nbllm, magic: str, done: list[str]) -> list[str] | None:
         return list(resident.loaded())
     if magic == "nbllm" and done == ["load"]:
         return ["tiny", *_cached()]
-    if flag == "--name" and magic == "chat":
+    if flag == "--name" and magic in ("chat", "chatui"):
         return [name for name in magics.conversations if name]
     if flag == "--template":
         return _templates()

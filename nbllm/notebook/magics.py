@@ -19,10 +19,11 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool, Float, Int
 
 from ..errors import GenerationInterrupted
-from ..results.conversation import Conversation
+from ..results.conversations import Conversations
 from ..results.generation import Generation
 from ..results.search import Found
 from . import chats, commands, comparison, generate, labels, panels, search
+from .chat_flags import CHATUI_FLAGS, FROM, NAME, RESET, SYSTEM, TEMPLATE
 from .command_line import Call, read
 from .comparison import Comparison
 from .control import Control
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..entrypoints.openai import Server
-    from ..widgets import BeamExplorer, EngineStatus, Playground, PromptGrid, TokenExplorer
+    from ..widgets import BeamExplorer, Chat, EngineStatus, Playground, PromptGrid, TokenExplorer
 
 SHAPE = (*STRUCTURED_FLAGS, *CHOICE_FLAGS)
 SAMPLING = (*SAMPLING_FLAGS, *SHAPE, PROCESSORS)
@@ -79,7 +80,7 @@ class Nbllm(Magics):
         self.server: Server | None = None
 
     @property
-    def conversations(self) -> dict[str, Conversation]:
+    def conversations(self) -> Conversations:
         """By name; "" is the usual one."""
         return self.runs.conversations
 
@@ -112,11 +113,7 @@ class Nbllm(Magics):
     @argument(
         "words", nargs="*", help="in a cell: variable for the DataFrame; on a line: the message"
     )
-    @argument("--system", metavar="TEXT", help="what the model is told first")
-    @argument(
-        "--name", metavar="NAME", help="a conversation of this name, instead of the usual one"
-    )
-    @argument("--reset", action="store_true", help="forget the conversation first")
+    @with_flags((SYSTEM, NAME, RESET))
     @argument(
         "--undo", action="store_true", help="take your last message and its answer back first"
     )
@@ -125,16 +122,7 @@ class Nbllm(Magics):
     @argument(
         "--continue", dest="continue_", action="store_true", help="go on with the last answer"
     )
-    @argument(
-        "--from", dest="from_", metavar="VARIABLE",
-        help="begin from a conversation, a result, a list of messages, or to_json()'s text",
-    )  # fmt: skip
-    @argument(
-        "--template",
-        metavar="FILE",
-        help="the conversation's chat template: a file, a name of one that the model brings, or the text",
-    )  # fmt: skip
-    @with_flags(SAMPLING, LONG_FLAGS, STREAM_FLAGS, RUN_FLAGS)
+    @with_flags((FROM, TEMPLATE), SAMPLING, LONG_FLAGS, STREAM_FLAGS, RUN_FLAGS)
     def chat(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> Generation | None:
@@ -314,6 +302,24 @@ class Nbllm(Magics):
         its rating; `.choices` what was judged blind.
         """
         return self._do(panels.promptgrid, self.promptgrid, line, cell, local_ns)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    @magic_arguments()
+    @argument("words", nargs="*", help="in a cell: variable for the widget; on a line: a message")
+    @with_flags(CHATUI_FLAGS, SAMPLING, PANEL_FLAGS)
+    def chatui(
+        self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> Chat:
+        """Talk to a chat model by hand: edit, retry, and switch between the branches.
+
+        `%chatui` shows the conversation of %%chat, or with --name another of them: what is said in a
+        cell appears there, and the other way round. `%%chatui [NAME]` says the rest of the cell,
+        `%chatui` the rest of the line, if there is one. Flags say what the controls begin with. The
+        widget is the cell's value: `.conversation`, `.messages`, `.df`, `.branches`.
+        """
+        return self._do(panels.chatui, self.chatui, line, cell, local_ns)
 
     @line_magic
     def enginestatus(self, line: str) -> EngineStatus:

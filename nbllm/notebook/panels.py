@@ -1,4 +1,4 @@
-"""`%%playground`, `%%tokenexplorer`, `%%beamexplorer`, `%%promptgrid`: widgets, with what a magic's flags say."""
+"""`%%playground`, `%%tokenexplorer`, `%%beamexplorer`, `%%promptgrid`, `%%chatui`: widgets, with what a magic's flags say."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from ..results.conversation import Conversation
 from ..results.work import MAX_TOKENS
 from . import comparison
 from .command_line import Call
@@ -15,10 +16,11 @@ from .runs import Runs
 from .sampling_flags import SAMPLING
 from .search_flags import SEARCH
 from .structured import structured
+from .turns import start
 from .variables import variable
 
 if TYPE_CHECKING:
-    from ..widgets import BeamExplorer, Playground, PromptGrid, TokenExplorer
+    from ..widgets import BeamExplorer, Chat, Playground, PromptGrid, TokenExplorer
 
 
 def playground(runs: Runs, call: Call) -> Playground:
@@ -133,3 +135,22 @@ def _rows(call: Call) -> tuple[list[str] | None, Any]:
     if isinstance(found, str) or not hasattr(found, "__iter__"):
         raise UsageError(f"--prompts {name}: a variable with a list of texts is needed")
     return list(found), None
+
+
+def chatui(runs: Runs, call: Call) -> Chat:
+    """A conversation by hand."""
+    from ..widgets import Chat
+
+    args, name = call.args, call.args.name or ""
+    known = runs.conversations.get(name, Conversation())
+    begun = start(known, args, call.namespace)
+    message = filled_in(call, [{}])[0]
+    widget = Chat(
+        None if begun is known else begun, runs.params(runs.llm(args.model), call, None),
+        name=name, trim=args.trim, model=args.model, conversations=runs.conversations,
+    )  # fmt: skip
+    if message:
+        widget.say(message)
+    if call.out:
+        runs.shell.user_ns[call.out] = widget
+    return widget

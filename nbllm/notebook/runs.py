@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 
 from .. import resident
-from ..results.conversation import Conversation
+from ..results.conversations import Conversations
 from ..results.generation import Generation
 from ..results.work import Work
 from ..sampling_params import BeamSearchParams, SamplingParams
@@ -51,7 +51,7 @@ class Runs:
 
     def __init__(self, magics: Nbllm):
         self.magics = magics
-        self.conversations: dict[str, Conversation] = {}
+        self.conversations = Conversations()
         self.unfinished: Finished | None = None
         self.stop = Stop()
         self.screen = Screen(magics.shell)
@@ -71,6 +71,10 @@ class Runs:
         if not self.magics.autoload:
             return resident.current(name)
         return resident.current_or_bundled(name, self.screen.say)
+
+    def trimmed(self, line: str) -> None:
+        """Say what was left out."""
+        self.screen.say(f"--trim: {line}")
 
     def params(self, llm: LLM, call: Call, max_tokens: int | None) -> SamplingParams:
         """The model's defaults, then `%config`, then flags."""

@@ -4,45 +4,18 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from IPython.core.error import UsageError
 
 from .. import resident
-from ..outputs import RequestOutput
-from ..results.conversation import Conversation, Reply
+from ..results.conversation import Conversation
+from ..results.turn import Turn
 from .variables import variable
 
 ALONE = ("retry", "continue_")
 """Flags that take no message."""
-
-
-@dataclass(kw_only=True, frozen=True)
-class Turn:
-    """before: the conversation it starts from. asked: what is sent; None for nothing.
-
-    kept: the conversation as it was, where this one branches off. continued: the last answer goes on.
-    """
-
-    name: str
-    before: Conversation
-    asked: Conversation | None
-    kept: Conversation | None = None
-    continued: bool = False
-
-    def after(self, output: RequestOutput) -> Conversation | None:
-        """The conversation with the answer; None: nothing was said before an interrupt.
-
-        An interrupted answer stays as far as it got; without a word of it there was no turn.
-        """
-        if not any(c.text or c.finish_reason != "abort" for c in output.outputs):
-            return None
-        assert self.asked is not None
-        return self.asked.continued(output) if self.continued else self.asked.answered(output)
-
-    def reply(self, after: Conversation | None, **made: Any) -> Reply:
-        return Reply(conversation=after or self.before, **made)
 
 
 def turn(
@@ -59,7 +32,7 @@ def turn(
     if text and given and given[0] in ALONE:
         raise UsageError(f"--{given[0].strip('_')} takes no message: leave the rest empty")
     name = args.name or ""
-    before = _start(conversations.get(name, Conversation()), args, namespace)
+    before = start(conversations.get(name, Conversation()), args, namespace)
     if args.retry:
         _need(before, "answer again")
         return Turn(name=name, before=before, asked=before.unanswered(), kept=before)
@@ -78,7 +51,8 @@ def turn(
     return Turn(name=name, before=before, asked=before.asked(text) if text else None)
 
 
-def _start(known: Conversation, args: Namespace, namespace: Mapping[str, Any]) -> Conversation:
+def start(known: Conversation, args: Namespace, namespace: Mapping[str, Any]) -> Conversation:
+    """What --reset, --from, --system and --template make of a conversation."""
     before = Conversation() if args.reset else known
     if args.from_:
         before = _from(args.from_, namespace)
@@ -100,21 +74,9 @@ def _template(text: str, model: str | None) -> str | None:
 
 def _from(name: str, namespace: Mapping[str, Any]) -> Conversation:
     value = variable("--from", name, namespace)
-    if isinstance(value, Reply):
-        return value.conversation
-    if isinstance(value, str):
-        return Conversation.from_json(value)
-    return value if isinstance(value, Conversation) else Conversation.of(value)
+    return Conversation.from_json(value) if isinstance(value, str) else Conversation.of(value)
 
 
 def _need(before: Conversation, what: str) -> None:
     if not before.num_asked:
         raise UsageError(f"there is nothing to {what}: the conversation has not begun")
-
-
-def free_name(name: str, taken: Mapping[str, Conversation]) -> str:
-    """What to call a branch."""
-    stem, count = name or "chat", 1
-    while f"{stem}-{count}" in taken:
-        count += 1
-    return f"{stem}-{count}"

@@ -75,6 +75,16 @@ def _completions(meta: Data, data: Data) -> Parts:
     return requests, params, expected
 
 
+def _chat(meta: Data, data: Data) -> Parts:
+    if data["kind"] != "conversation":
+        return _completions(meta, data)
+    # its last answer was made so; its text may be longer, or lack the reasoning
+    aborted = data["messages"][-1]["completion"]["finish_reason"] == "abort"
+    [[ids]] = meta["token_ids"]
+    params = params_from(meta["params"], "chat")
+    return meta["messages"], [params], [[Made(token_ids=ids, aborted=aborted)]]
+
+
 def _beam(meta: Data, data: Data) -> Parts:
     searches = data["searches"]
     return (
@@ -123,7 +133,7 @@ def _made(record: Data, token_ids: list[int] | None = None) -> Made:
 
 _KINDS: dict[str, Callable[[Data, Data], Parts]] = {
     "completions": _completions,
-    "chat": _completions,
+    "chat": _chat,
     "beam": _beam,
     "score": _score,
     "choose": _choose,

@@ -34,14 +34,22 @@ class Conversation:
     template: str | None = None
 
     @classmethod
-    def of(cls, messages: Iterable[Mapping[str, Any]]) -> Conversation:
-        """Of messages with role and content. Raises `ParamError` for others."""
+    def of(cls, given: Conversation | Reply | Iterable[Mapping[str, Any]]) -> Conversation:
+        """Itself, that of a result, or of messages with a role and a content that is text.
+
+        Raises `ParamError` for others.
+        """
+        if isinstance(given, Reply):
+            return given.conversation
+        if isinstance(given, Conversation):
+            return given
         try:
-            return cls(tuple(Message(role=m["role"], content=m["content"]) for m in messages))
+            said = [(m["role"], _text(m["content"])) for m in given]
         except (TypeError, KeyError):
             raise ParamError(
                 "a conversation is a list of messages with 'role' and 'content'"
             ) from None
+        return cls(tuple(Message(role=str(role), content=content) for role, content in said))
 
     @classmethod
     def from_json(cls, text: str) -> Conversation:
@@ -71,9 +79,10 @@ class Conversation:
         return self if turn is None else self._with(self.turns[: self._begin(turn)])
 
     def with_system(self, text: str) -> Conversation:
-        """With `text` as its system message, instead of the one it may have."""
+        """With `text` as its system message, instead of the one it may have; "": without any."""
         rest = [turn for turn in self.turns if turn.role != "system"]
-        return self._with((Message(role="system", content=text), *rest))
+        own = [Message(role="system", content=text)] if text else []
+        return self._with((*own, *rest))
 
     def asked(self, text: str) -> Conversation:
         """With one more message of the user."""
@@ -83,9 +92,9 @@ class Conversation:
         """Without the user's last message and all that follows it."""
         return self.fork(self.num_asked)
 
-    def unanswered(self) -> Conversation:
-        """Up to the user's last message."""
-        return self._with(self.turns[: self._begin(self.num_asked) + 1])
+    def unanswered(self, turn: int | None = None) -> Conversation:
+        """Up to the user's message number `turn`, from 1; to the last one for None."""
+        return self._with(self.turns[: self._begin(turn or self.num_asked) + 1])
 
     def answered(self, output: RequestOutput) -> Conversation:
         """With the model's answer, which may be partial: then its finish_reason is "abort".
@@ -104,6 +113,16 @@ class Conversation:
         made = new if last.completion is None else _joined(last.completion, new)
         longer = replace(last, content=last.content + said, completion=made)
         return self._with((*self.turns[:-1], longer))
+
+    @property
+    def system(self) -> str:
+        """The system prompt it begins with; "" without one."""
+        return self.turns[0].content if self.turns and self.turns[0].role == "system" else ""
+
+    @property
+    def said(self) -> tuple[Message, ...]:
+        """The messages after the system prompt."""
+        return self.turns[1:] if self.turns and self.turns[0].role == "system" else self.turns
 
     @property
     def num_asked(self) -> int:
@@ -153,6 +172,14 @@ class Conversation:
                 f"the conversation has {len(places)} messages of yours, there is no number {turn}"
             )
         return places[turn - 1]
+
+
+def _text(content: Any) -> str:
+    """A message's content, be it text or a list of text parts."""
+    # not above: the templates' module needs torch, which is imported with the first model
+    from ..chat.content import as_format
+
+    return as_format(content, "string", "a message")
 
 
 def _joined(first: CompletionOutput, second: CompletionOutput) -> CompletionOutput:

@@ -42,22 +42,23 @@ def conversation(turns: Sequence[Turn]) -> Data:
     room, messages = MAX_TOKENS, []
     for turn in turns[-MAX_MESSAGES:]:
         room -= len((turn.completion and turn.completion.logprobs) or ())
-        messages.append(_message(turn, with_tokens=room >= 0))
+        messages.append(message(turn, with_tokens=room >= 0))
     data: Data = {"version": 1, "kind": "conversation", "messages": messages}
     omitted = len(turns) - len(messages)
     return {**data, "omitted": omitted} if omitted else data
 
 
-def _message(turn: Turn, *, with_tokens: bool) -> Data:
-    message: Data = {"role": turn.role, "content": turn.content}
+def message(turn: Turn, *, with_tokens: bool) -> Data:
+    """One of "messages"."""
+    said: Data = {"role": turn.role, "content": turn.content}
     if (made := turn.completion) is not None:
         # with reasoning, the tokens are those of a longer text
         entry = completion_data(made, with_tokens=with_tokens and made.text == turn.content)
         del entry["output"]
-        message["completion"] = {**entry, "text": turn.content}
+        said["completion"] = {**entry, "text": turn.content}
         if reasoning := made.reasoning:
-            message["reasoning"] = reasoning
-    return message
+            said["reasoning"] = reasoning
+    return said
 
 
 def plain(data: Data) -> str:

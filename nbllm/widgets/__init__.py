@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .beam_explorer import BeamExplorer
+    from .chat import Chat
     from .engine_status import EngineStatus
     from .playground import Playground
     from .prompt_grid import PromptGrid
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BeamExplorer": "beam_explorer",
+    "Chat": "chat",
     "EngineStatus": "engine_status",
     "Playground": "playground",
     "PromptGrid": "prompt_grid",
     "TokenExplorer": "token_explorer",
 }
 
-__all__ = ["BeamExplorer", "EngineStatus", "Playground", "PromptGrid", "TokenExplorer"]
+__all__ = ["BeamExplorer", "Chat", "EngineStatus", "Playground", "PromptGrid", "TokenExplorer"]
 
 
 def __getattr__(name: str):

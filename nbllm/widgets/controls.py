@@ -112,7 +112,9 @@ def _number(name: str) -> Control:
     # 0 itself is not in the range of top_p
     least = STEP if name == "top_p" else low
     slider = ipywidgets.FloatSlider
-    return Control(widget=_described(slider, name, value=high, min=least, max=high, step=STEP))
+    widget = _described(slider, name, value=high, min=least, max=high, step=STEP)
+    # pages count in steps, and come to 0.9000000000000001
+    return Control(widget=widget, read=lambda value: round(value, 9))
 
 
 def _count(

@@ -18,7 +18,7 @@ from ..sampling_params import SamplingParams
 from ..templating import Template
 from . import history
 from .asked import Asked, defaults
-from .binding import bind
+from .binding import bind_frame
 from .cell import configured, generate_cell
 from .controls import SamplingControls
 from .history import Entry, History
@@ -157,7 +157,7 @@ class Playground(Panel):
 
     def to_frame(self, name: str) -> None:
         """Bind `df` to a variable of the notebook."""
-        self.view.note = bind(name, self.df)
+        self.view.note = bind_frame(name, self.df)
 
     def code(self) -> str:
         """The cell that does the same; the run that is shown, if nothing was changed since."""

@@ -14,7 +14,7 @@ from ..outputs import RequestOutput
 from ..replays import Recording
 from ..sampling_params import SamplingParams
 from .asked import defaults
-from .binding import bind
+from .binding import bind_frame
 from .grid import frame, saved
 from .grid.cells import Cell, Cells, checked_rating
 from .grid.choices import Outcome
@@ -251,7 +251,7 @@ class PromptGrid(Panel):
 
     def to_frame(self, name: str) -> None:
         """Bind `df` to a variable of the notebook."""
-        self.view.note = bind(name, self.df)
+        self.view.note = bind_frame(name, self.df)
 
     def recording(self) -> Recording:
         """What `nbllm.replay` needs. Raises `ParamError` for several models, or before a run."""

@@ -15,7 +15,7 @@ from ..replays import Recording
 from ..sampling_params import SamplingParams
 from . import branch_frames
 from .asked import defaults
-from .binding import bind
+from .binding import bind_frame
 from .branch_runs import Continuation, Run, Scoring
 from .branch_sources import Source, parting, read
 from .branches import Branch, Branches, choices
@@ -207,8 +207,8 @@ class TokenExplorer(Panel):
 
     def to_frame(self, name: str) -> None:
         """Bind `df` to a variable of the notebook, and `tokens_frame()` to NAME_tokens."""
-        said = bind(name, self.df)
-        self.view.note = f"{said}, {bind(f'{name}_tokens', self.tokens_frame())}"
+        said = bind_frame(name, self.df)
+        self.view.note = f"{said}, {bind_frame(f'{name}_tokens', self.tokens_frame())}"
 
     def static(self) -> tuple[dict[str, Any], dict[str, Any]]:
         with self.runs.lock:

@@ -1,5 +1,6 @@
 """Conversations: which template, how it is rendered, what it may not do."""
 
+import asyncio
 import json
 import shutil
 
@@ -38,6 +39,18 @@ def test_stream_takes_conversations(llm):
         whole.prompt,
         whole.prompt.replace("<system>be brief<eos>", ""),
     ]
+
+
+def test_astream_takes_the_options_of_stream(llm):
+    begun = [*HI, {"role": "assistant", "content": "so"}]
+    options = {"chat_template": "{{ messages[-1].content }}", "continue_final_message": True}
+
+    async def last():
+        return [o async for o in llm.astream(begun, FEW, **options)][-1]
+
+    [*_, want] = llm.stream(begun, FEW, **options)
+    assert asyncio.run(last()).outputs == want.outputs
+    assert want.prompt == "so"
 
 
 def test_template_comes_from_the_argument_then_the_llm_then_the_tokenizer(llama, tmp_path):

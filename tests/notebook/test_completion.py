@@ -35,6 +35,8 @@ def complete(shell, llm):
         ("%%generate --json sch", ["schema"]),
         ("%%choose --choices na", ["names"]),
         ("%chat --name tu", ["tutor"]),
+        ("c = %chatui --name tu", ["tutor"]),
+        ("%chatui --tem", ["--temperature", "--template"]),
         ("%chat --from ta", ["talk"]),
         ("%tokenexplorer --from pla", ["places"]),
         ("%tokenexplorer --ro", ["--row"]),

@@ -62,6 +62,11 @@ def test_a_control_is_a_field(controls, changes, name):
     assert changes == [1]
 
 
+def test_what_a_page_comes_to_in_steps_is_what_it_shows(controls):
+    set_to(controls, "top_p", 0.9000000000000001)
+    assert controls.params.top_p == 0.9
+
+
 def test_every_control_is_there(controls):
     assert set(controls.controls) == set(VALUES)
     boxed = [*controls.main.children, *controls.more.children]

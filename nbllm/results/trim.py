@@ -1,8 +1,9 @@
-"""What does not fit the context: with `--trim` it is shortened, and said to be; else it is an error."""
+"""What does not fit the context: it is shortened, and said to be, or it is an error."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PromptError
@@ -39,7 +40,7 @@ def tails(
     if long:
         lost = sum(n - keep for n in long.values())
         whose = "the prompt" if len(texts) == 1 else f"{len(long):,} of {len(texts):,} prompts"
-        say(f"--trim: {whose} did not fit; {lost:,} tokens of the beginning were left out")
+        say(f"{whose} did not fit; {lost:,} tokens of the beginning were left out")
     return dict.fromkeys(long, keep)
 
 
@@ -60,16 +61,18 @@ def conversations(
     llm: LLM,
     requests: Sequence[Messages],
     max_tokens: int | None,
-    render: Callable[[Messages], list[Any]],
+    options: dict[str, Any],
     *,
     trim: bool,
     say: Callable[[str], None],
 ) -> list[Messages]:
     """The conversations, without the oldest turns of those that do not fit.
 
-    render: as `LLM.preprocess_chat`. Raises `PromptError` for one that does not fit without `trim`, or
-    whose last message alone does not.
+    options: of `LLM.stream`. Raises `PromptError` for one that does not fit without `trim`, or whose
+    last message alone does not.
     """
+    begins = "continue_final_message" not in options
+    render = partial(llm.preprocess_chat, add_generation_prompt=begins, **options)
     fitting = []
     for place, messages in enumerate(requests):
         size = _size(render(messages)) if _may_be_long(llm, messages) else 0
@@ -103,8 +106,8 @@ def _shortened(
         count = next((i for i, m in enumerate(rest[1:], 1) if m["role"] == "user"), len(rest) - 1)
         rest, dropped = rest[count:], dropped + count
     if _size(render([*system, *rest])) >= llm.max_model_len:
-        raise PromptError("--trim: the last message alone does not fit the context; shorten it")
-    say(f"--trim: the conversation did not fit; its {dropped:,} oldest messages were left out")
+        raise PromptError("the last message alone does not fit the context; shorten it")
+    say(f"the conversation did not fit; its {dropped:,} oldest messages were left out")
     return [*system, *rest]
 
 
