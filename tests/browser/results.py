@@ -151,7 +151,9 @@ def comparison() -> dict:
     """One prompt under two settings, side by side; one has two completions."""
     outputs = [request("p", PAIR[0]), request("p", *PAIR)]
     settings = ["greedy", HOSTILE]
-    return views.bundle(views.comparison({"tiny": outputs}, ["The capital of France?"], settings))
+    data = views.comparison({"tiny": outputs}, ["The capital of France?"], settings)
+    data["rows"][0]["cells"][0][0]["remark"] = f"★★★ {HOSTILE}"
+    return views.bundle({**data, "caption": f"greedy: 1 win\n{HOSTILE}"})
 
 
 def conversation() -> dict:

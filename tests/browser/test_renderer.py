@@ -351,6 +351,11 @@ def test_settings_stand_side_by_side(show):
     cells = result.locator("tbody td")
     assert cells.nth(1).locator(".nbllm-completion").count() == 1
     assert cells.nth(2).locator(".nbllm-number").all_inner_texts() == ["0", "1"]
+    # what a PromptGrid keeps of ratings and of a blind comparison
+    [remark] = result.locator(".nbllm-remark").all_inner_texts()
+    assert remark.startswith("★★★ <img")
+    assert result.locator(".nbllm-note", has_text="greedy: 1 win").count() == 1
+    assert result.locator("img, script").count() == 0
 
 
 def test_a_conversation(notebook, show):

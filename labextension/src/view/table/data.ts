@@ -1,6 +1,6 @@
 /** The data of scores, choices and comparisons, as nbllm/views/tables.py writes it. */
 import { Completion, COMPLETION } from '../result';
-import { has, isNumber, isNumberOrNull, isText, isTextOrNull, listOf } from '../shape';
+import { has, isNumber, isNumberOrNull, isText, isTextOrNull, listOf, optional } from '../shape';
 
 export interface Score {
   prompt: string;
@@ -24,11 +24,14 @@ export interface Choice {
 /** One prompt; a cell for each column, with one completion or several. */
 export interface Cells {
   prompt: string;
-  cells: Omit<Completion, 'output'>[][];
+  cells: Compared[][];
 }
 
-/** omitted: rows that the kernel left out; the DataFrame has them. */
-export type Table = { omitted?: number } & (
+/** remark: what somebody said of it. */
+export type Compared = Omit<Completion, 'output'> & { remark?: string };
+
+/** omitted: rows that the kernel left out; the DataFrame has them. caption: what there is to say of all. */
+export type Table = { omitted?: number; caption?: string } & (
   | { kind: 'score'; rows: Score[] }
   | { kind: 'choose'; rows: Choices[] }
   | { kind: 'compare'; columns: string[]; rows: Cells[] }
@@ -44,12 +47,15 @@ const SCORE = {
 };
 const CHOICE = { choice: isText, probability: isNumberOrNull };
 
+const COMPARED = { ...COMPLETION, remark: optional(isText) };
+
 const CHECKS = {
   score: has({ rows: listOf(has(SCORE)) }),
   choose: has({ rows: listOf(has({ prompt: isText, choices: listOf(has(CHOICE)) })) }),
   compare: has({
     columns: listOf(isText),
-    rows: listOf(has({ prompt: isText, cells: listOf(listOf(has(COMPLETION))) }))
+    rows: listOf(has({ prompt: isText, cells: listOf(listOf(has(COMPARED))) })),
+    caption: optional(isText)
   })
 };
 

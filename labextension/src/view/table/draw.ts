@@ -1,6 +1,7 @@
 /** Scores, choices and comparisons as tables: a row for each prompt. */
 import { Alternatives } from '../alternatives';
 import { element, note } from '../element';
+import { visible } from '../visible';
 import { Table } from './data';
 import { choiceRows, comparisonRows, Rows, scoreRows } from './rows';
 
@@ -10,6 +11,9 @@ export function drawTable(data: Table): HTMLElement[] {
   const blocks = rows.length ? [tableElement(head, rows)] : [note('no prompts')];
   if (data.omitted) {
     blocks.push(note(`… and ${data.omitted.toLocaleString()} more in the frame`));
+  }
+  if (data.caption) {
+    blocks.push(...visible(data.caption).split('\n').map(note));
   }
   return [...blocks, alternatives.node];
 }

@@ -5,7 +5,7 @@ import { element, textElement } from '../element';
 import { number } from '../probability';
 import { promptElement } from '../prompt';
 import { oneLine, visible } from '../visible';
-import { Cells, Choice, Choices, Score } from './data';
+import { Cells, Choice, Choices, Compared, Score } from './data';
 import { sortable } from './sort';
 
 export interface Rows {
@@ -61,13 +61,14 @@ function bar({ choice, probability }: Choice, rank: number): HTMLElement {
 }
 
 export function comparisonRows(columns: string[], rows: Cells[], alternatives: Alternatives): Rows {
-  const cell = (completions: Cells['cells'][number]) =>
+  const cell = (completions: Compared[]) =>
     element(
       'td',
       '',
-      ...completions.map((completion, output) =>
-        completionElement({ ...completion, output }, completions.length > 1, alternatives)
-      )
+      ...completions.flatMap((completion, output) => [
+        completionElement({ ...completion, output }, completions.length > 1, alternatives),
+        ...(completion.remark ? [remark(completion.remark)] : [])
+      ])
     );
   return {
     head: ['prompt', ...columns].map(title),
@@ -85,6 +86,10 @@ function prompt(text: string): HTMLElement {
 
 function said(text: string): HTMLElement {
   return element('td', '', textElement('div', 'nbllm-text', visible(text)));
+}
+
+function remark(text: string): HTMLElement {
+  return textElement('div', 'nbllm-remark', visible(text));
 }
 
 function figure(text: string): HTMLElement {
