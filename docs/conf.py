@@ -27,7 +27,7 @@ nitpick_ignore_regex = [
     # what signatures name and nobody has to know
     (
         "py:class",
-        r"(.*\.)?(AnyParams|BeamCompletions|Entry|History|Hypothesis|Job|ModelConfig|Progress|Provenance|Work)",
+        r"(.*\.)?(AnyParams|BeamCompletions|History|Hypothesis|Job|ModelConfig|Progress|Provenance|Recording|Work)",
     ),
 ]
 

@@ -494,7 +494,15 @@ class LLM:
     ) -> AsyncGenerator[BeamSearchOutput, None]:
         """As `beam_search`, for `async for`: what a search has found so far, whenever it has advanced.
 
-        That is after each step; a GPU does a few at a time. The last output of a prompt is finished. Closing the generator aborts what is left.
+        That is after each step; a GPU does a few at a time. The last output of a prompt is finished.
+        Closing the generator aborts what is left.
+
+        >>> import asyncio
+        >>> async def bests(prompt, params):
+        ...     return [o.sequences[0].generated_text async for o in llm.astream_beams(prompt, params)]
+        >>> params = nbllm.BeamSearchParams(beam_width=2, max_tokens=3)
+        >>> asyncio.run(bests("The opposite of hot is", params))[-1]
+        ' cold.'
         """
         return waiting.astream(self.engine, self._searches(as_prompts(prompts), params))
 

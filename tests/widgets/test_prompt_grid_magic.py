@@ -99,7 +99,7 @@ def test_ratings_come_back(made, tmp_path, monkeypatch):
     ("line", "message"),
     [
         ("--temprature 1 hi", "did you mean '--temperature'"),
-        ("--prompts none", "--prompts none: a variable with a list of texts is needed"),
+        ("--prompts none", "--prompts none: there is no such variable"),
         ("--prompts texts hi", "--prompts has the prompts"),
         ("--over none hi", "there is no such variable"),
         ("--setting 'x hello' hi", "flags only, got 'hello'"),

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import ParamError
 from ...outputs import CompletionOutput
@@ -59,15 +59,23 @@ def read(path: Path) -> tuple[Cells, Duels]:
         raise ParamError(f"{path} is damaged: {type(error).__name__} {error}") from None
 
 
+class Unmatched(NamedTuple):
+    """A cell of a file for which a grid has no place."""
+
+    prompt: str
+    setting: str
+    why: str
+
+
 @dataclass(kw_only=True)
 class Restored:
-    """What of a file belongs to a grid. unmatched: (prompt, setting, why) of every cell that does not."""
+    """What of a file belongs to a grid, and what does not."""
 
     path: Path
     cells: int = 0
     ratings: int = 0
     choices: int = 0
-    unmatched: list[tuple[str, str, str]] = field(default_factory=list)
+    unmatched: list[Unmatched] = field(default_factory=list)
 
     def __str__(self) -> str:
         counts = {"cell": self.cells, "rating": self.ratings, "judgement": self.choices}
@@ -93,7 +101,7 @@ def restore(path: Path, cells: Cells, duels: Duels, models: Mapping[int, str]) -
     for there in filter(_holds, saved):
         if why := _put(saved, there, cells, places, models, fresh):
             name = saved.columns[there.column].name
-            found.unmatched.append((saved.prompts[there.row], name, why))
+            found.unmatched.append(Unmatched(saved.prompts[there.row], name, why))
             places.pop((there.row, there.column), None)
         else:
             found.cells += 1
