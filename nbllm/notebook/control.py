@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 TARGET = "nbllm.control"
 MAX_COLUMNS = 100
+_GONE = list[Any]()
+"""Comms of pages that are gone: one that is collected says so to every page, which logs an error."""
 
 
 class Control:
@@ -72,6 +74,7 @@ class Control:
         self._reporter.add(comm, message["content"]["data"].get("period", PERIOD))
 
     def _closed(self, comm: Any) -> None:
+        _GONE.append(comm)
         self._comms.remove(comm)
         self._reporter.remove(comm)
 

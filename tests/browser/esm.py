@@ -37,7 +37,7 @@ async ([esm, css, state, width]) => {
             Object.assign(state, revived(changes));
             Object.keys(changes).forEach(name => each(`change:${name}`));
         },
-        message: (content, buffers) => each('msg:custom', content, buffers.map(bytes)),
+        message: (content, buffers = []) => each('msg:custom', content, buffers.map(bytes)),
         listening: () => Object.values(calls).flat().length,
     });
     const model = {

@@ -21,7 +21,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,11 +45,12 @@ FLAGS = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lab:
-    """A running server. Notebooks in `root` can be opened."""
+    """A running server. Notebooks in `root` can be opened. shared: ids of kernels that may be shared."""
 
     root: Path
     port: int
     token: str
+    shared: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -127,7 +128,9 @@ def open_notebook_7(browser: Browser, lab: Lab, name: str, errors: list[str]) ->
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     collect(page, errors)
     address, login = f"http://127.0.0.1:{lab.port}", f"token={lab.token}"
-    [kernel, *_] = [*page.request.get(f"{address}/api/kernels?{login}").json(), {"name": "python3"}]
+    kernels = page.request.get(f"{address}/api/kernels?{login}").json()
+    alive = [kernel for kernel in kernels if kernel["id"] in lab.shared]
+    [kernel, *_] = [*alive, {"name": "python3"}]
     session = {"path": name, "name": name, "type": "notebook", "kernel": kernel}
     page.request.post(f"{address}/api/sessions?{login}", data=session)
     page.goto(f"{address}/notebooks/{name}?{login}", wait_until="domcontentloaded")
@@ -173,12 +176,10 @@ def open_notebook(page: Page, name: str, *, kernel: bool = True, share: str | No
 
 def wait_for_kernel(page: Page) -> None:
     """Until that of the notebook in focus is idle."""
-    page.wait_for_function(
-        "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
-        timeout=STARTUP_S * 1000,
-    )
+    page.wait_for_function(f"{SESSION}?.kernel?.status === 'idle'", timeout=STARTUP_S * 1000)
 
 
+SESSION = "window.jupyterapp.shell.currentWidget.sessionContext.session"
 FOCUS = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 STOP = f'{FOCUS} .jp-Toolbar [data-command="nbllm:stop"]'
 SETUP = "%load_ext nbllm\n%nbllm load tiny --device cpu\nimport nbllm, pandas"
@@ -187,11 +188,14 @@ SETUP = "%load_ext nbllm\n%nbllm load tiny --device cpu\nimport nbllm, pandas"
 def open_prompts(page: Page, lab: Lab, name: str, cells: Sequence[str]) -> None:
     """Opens a new notebook, whose first cell loads nbllm and the bundled model, and runs that cell.
 
-    All of them share one kernel: a new one has to import torch first.
+    All of them share one kernel: a new one has to import torch first. It is not one with widgets, whose
+    messages would be for other pages.
     """
     write_notebook(lab.root / name, [SETUP, *cells])
     kernels = page.evaluate("fetch('/api/kernels').then(reply => reply.json())")
-    open_notebook(page, name, share=next((kernel["id"] for kernel in kernels), None))
+    alive = [kernel["id"] for kernel in kernels if kernel["id"] in lab.shared]
+    open_notebook(page, name, share=alive[0] if alive else None)
+    lab.shared[:] = [page.evaluate(f"{SESSION}.kernel.id")]
     run_cell(page, 0)
     # the extension has heard from the kernel
     page.locator(STOP).wait_for()

@@ -1,8 +1,10 @@
 """The comm that the JupyterLab extension opens: what it answers, and that it goes with the extension."""
 
+import gc
 import threading
 import time
 import types
+import weakref
 
 import pandas as pd
 import pytest
@@ -122,6 +124,16 @@ def test_it_tells_the_status_at_once_and_when_it_changes(kernel):
     count = len(comm.sent)
     time.sleep(0.7)
     assert len(comm.sent) == count
+
+
+def test_a_comm_that_is_gone_says_no_goodbye(kernel):
+    """Every page would get it, and log an error."""
+    comm = opened(kernel)
+    gone = weakref.ref(comm)
+    comm.gone({})
+    del comm
+    gc.collect()
+    assert gone() is not None
 
 
 def test_one_thread_tells_all_and_ends_with_the_last(kernel):
