@@ -1,6 +1,9 @@
 /** Prompt cells: their first line is one of our cell magics, the rest is a prompt. */
 
-const MAGICS = ['generate', 'chat', 'beam', 'score', 'choose', 'compare'];
+const MAGICS = [
+  ...['generate', 'chat', 'beam', 'score', 'choose', 'compare'],
+  ...['playground', 'tokenexplorer', 'beamexplorer', 'promptgrid', 'chatui']
+];
 const PROMPT = new RegExp(`^\\s*%%(${MAGICS.join('|')})(?=[ \\t]|$)(.*)`, 'm');
 const LOADS = new RegExp(
   `^\\s*%(re)?load_ext\\s+nbllm\\b|(^|=)\\s*%%?(nbllm|${MAGICS.join('|')})\\b`,

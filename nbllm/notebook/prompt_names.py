@@ -13,7 +13,9 @@ from ..templating import CLOSING, OPENING, filters
 if TYPE_CHECKING:
     from .magics import Nbllm
 
-_PROMPT = re.compile(r"\s*%%(generate|chat|beam|score|choose|compare)\b")
+_PROMPT = re.compile(
+    r"\s*%%(generate|chat|beam|score|choose|compare|playground|tokenexplorer|beamexplorer|promptgrid|chatui)\b"
+)
 _OVER = re.compile(r"\s--over[ =]+(\w+)")
 _WORD = re.compile(r"\w*$")
 

@@ -17,7 +17,7 @@ CELLS = [
     PROMPT,
     "import numpy as np\n%generate hello",
     "%%generate?",
-    "%%chat --raw\n{{ literal }}",
+    "%%chatui --raw\n{{ literal }}",
     "x = 1",
     REVIEW,
     "Tell me a story about a fox.",
@@ -90,7 +90,7 @@ def test_other_cells_are_python(notebook):
 
 
 def test_raw_braces_are_text(notebook):
-    assert set(colours(driver.cell(notebook, RAW))) == {"%%chat", "--raw"}
+    assert set(colours(driver.cell(notebook, RAW))) == {"%%chatui", "--raw"}
 
 
 def test_prose_is_wrapped(notebook):
