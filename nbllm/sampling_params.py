@@ -297,7 +297,7 @@ class SamplingParams(_Checked):
     logprobs: per position the sampled token's and the k likeliest tokens' log-probabilities
         (raw logits); −1: the whole vocabulary.
     presence_penalty, frequency_penalty: −2 … 2, over generated tokens.
-    repetition_penalty: > 0, over prompt and generated tokens; 1 is off.
+    repetition_penalty: 10⁻⁶ … 10⁶, over prompt and generated tokens; 1 is off.
     prompt_logprobs, logit_bias, allowed_token_ids, bad_words, structured_outputs,
     logits_processors, truncate_prompt_tokens: as in vLLM.
     detokenize, skip_special_tokens, spaces_between_special_tokens: how ids become text.
@@ -377,19 +377,19 @@ class SamplingParams(_Checked):
 RANGES = {
     "presence_penalty": (-2.0, 2.0),
     "frequency_penalty": (-2.0, 2.0),
-    "repetition_penalty": (0.0, math.inf),
+    "repetition_penalty": (1e-6, 1e6),
     "temperature": (0.0, 2.0),
     "top_p": (0.0, 1.0),
     "min_p": (0.0, 1.0),
 }
-"""Least and greatest value of the fields of `SamplingParams` that are not whole numbers; `repetition_penalty`
-and `top_p` are greater than their 0."""
+"""Least and greatest value of the fields of `SamplingParams` that are not whole numbers; `top_p` is greater
+than its 0. Logits times a `repetition_penalty` have to stay finite in float32."""
 
 SamplingParams._RULES = {
     "n": _integer("≥ 1", lambda i: i >= 1),
     "presence_penalty": _number(*RANGES["presence_penalty"]),
     "frequency_penalty": _number(*RANGES["frequency_penalty"]),
-    "repetition_penalty": _number(*RANGES["repetition_penalty"], open_low=True),
+    "repetition_penalty": _number(*RANGES["repetition_penalty"]),
     "temperature": _number(*RANGES["temperature"]),
     "top_p": _number(*RANGES["top_p"], open_low=True),
     "top_k": _integer("0 or −1 (off) or ≥ 1", lambda i: i >= -1),

@@ -1,6 +1,7 @@
 """What many tests share: a tiny random model, its reference, an engine on it."""
 
 import os
+import signal
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from tiny_models import write_model
 
 # the models are tiny: a second thread only waits for the first, and starves where cores are shared
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# whoever is started in the background of a shell ignores it, and so would all that the tests start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ALLOWED_SKIPS = Path(__file__).parents[1] / ".ci" / "allowed-skips"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import Any
 
 import ipywidgets
@@ -107,7 +106,8 @@ class SamplingControls:
 
 def _number(name: str) -> Control:
     low, high = RANGES[name]
-    if not isfinite(high):
+    # too wide for a slider
+    if high > 100:
         return Control(widget=_described(ipywidgets.FloatText, name, step=0.05))
     # 0 itself is not in the range of top_p
     least = STEP if name == "top_p" else low

@@ -71,6 +71,7 @@ REFUSED = [
     ("presence_penalty", 2.01),
     ("frequency_penalty", -2.01),
     ("repetition_penalty", 0),
+    ("repetition_penalty", 1e308),
     ("temperature", -0.1),
     ("temperature", 2.1),
     ("temperature", math.nan),

@@ -1,6 +1,5 @@
 """Controls are the fields of SamplingParams, with their ranges."""
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -78,7 +77,7 @@ def test_every_control_is_there(controls):
 def test_ranges_are_those_of_sampling_params(controls, name):
     low, high = RANGES[name]
     widget = controls.controls[name].widget
-    if not math.isfinite(high):
+    if high > 100:
         set_to(controls, name, 0)
         with pytest.raises(ParamError, match=name):
             _ = controls.params
