@@ -759,8 +759,7 @@ class LLM:
         """Of a GPU, whoever uses it; of a CPU nothing."""
         if self._device.type != "cuda":
             return {}
-        free, total = torch.cuda.mem_get_info(self._device)
-        return {"device_memory_free_bytes": free, "device_memory_total_bytes": total}
+        return {f"device_memory_{k}_bytes": n for k, n in device_memory(self._device).items()}
 
     @cached_property
     def _sizes(self) -> dict[str, int]:

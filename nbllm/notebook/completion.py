@@ -16,7 +16,7 @@ from .. import resident
 from ..prompts import is_conversation
 from ..results.conversation import Conversation, Reply
 from .commands import PARSERS
-from .prompt_names import Suggestion, names, word_before
+from .prompt_names import CELL_MAGICS, Suggestion, names, word_before
 from .sampling_flags import SAMPLING
 
 if TYPE_CHECKING:
@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
     from .magics import Nbllm
 
-_MAGICS = (
-    "generate|chat|beam|score|choose|compare|playground|tokenexplorer|beamexplorer|promptgrid|chatui|"
-    "enginestatus|nbllm"
-)
-_LINE = re.compile(rf"(?:.*=\s*)?%{{1,2}}({_MAGICS})\s(.*)")
+_LINE = re.compile(rf"(?:.*=\s*)?%{{1,2}}({'|'.join(CELL_MAGICS)}|nbllm)\s(.*)")
 
 
 def add(shell: InteractiveShell, magics: Nbllm) -> None:

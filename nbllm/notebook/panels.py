@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from ..widgets import BeamExplorer, Chat, Playground, PromptGrid, TokenExplorer
 
 
+def _kept(runs: Runs, call: Call, widget: Any) -> Any:
+    """The widget, under its name if it has one."""
+    if call.out:
+        runs.shell.user_ns[call.out] = widget
+    return widget
+
+
 def playground(runs: Runs, call: Call) -> Playground:
     """A prompt and its settings by hand."""
     from ..widgets import Playground
@@ -31,9 +38,7 @@ def playground(runs: Runs, call: Call) -> Playground:
     params = runs.params(runs.llm(args.model), call, MAX_TOKENS)
     # the widget has its fields for what `{{ }}` in the prompt stand for
     widget = Playground(call.prompt, params, model=args.model, live=args.live)
-    if call.out:
-        runs.shell.user_ns[call.out] = widget
-    return widget
+    return _kept(runs, call, widget)
 
 
 def tokenexplorer(runs: Runs, call: Call) -> TokenExplorer:
@@ -51,9 +56,7 @@ def tokenexplorer(runs: Runs, call: Call) -> TokenExplorer:
     said = any(value is not None for value in given(args, SAMPLING).values())
     chosen = params if source is None or said else None
     widget = TokenExplorer(source, chosen, model=args.model, **begin)
-    if call.out:
-        runs.shell.user_ns[call.out] = widget
-    return widget
+    return _kept(runs, call, widget)
 
 
 def _explored(call: Call) -> Any:
@@ -90,9 +93,7 @@ def beamexplorer(runs: Runs, call: Call) -> BeamExplorer:
         runs.llm(args.model)
         params = runs.search_params(args, call.namespace)
         widget = BeamExplorer(prompt, params, model=args.model)
-    if call.out:
-        runs.shell.user_ns[call.out] = widget
-    return widget
+    return _kept(runs, call, widget)
 
 
 def _searched(call: Call) -> Any:
@@ -119,9 +120,7 @@ def promptgrid(runs: Runs, call: Call) -> PromptGrid:
     widget = PromptGrid(
         texts, chosen, over=over, models=models, model=args.model, file=args.file, run=args.run
     )
-    if call.out:
-        runs.shell.user_ns[call.out] = widget
-    return widget
+    return _kept(runs, call, widget)
 
 
 def _rows(call: Call) -> tuple[list[str] | None, Any]:
@@ -151,6 +150,4 @@ def chatui(runs: Runs, call: Call) -> Chat:
     )  # fmt: skip
     if message:
         widget.say(message)
-    if call.out:
-        runs.shell.user_ns[call.out] = widget
-    return widget
+    return _kept(runs, call, widget)

@@ -13,9 +13,12 @@ from ..templating import CLOSING, OPENING, filters
 if TYPE_CHECKING:
     from .magics import Nbllm
 
-_PROMPT = re.compile(
-    r"\s*%%(generate|chat|beam|score|choose|compare|playground|tokenexplorer|beamexplorer|promptgrid|chatui)\b"
+CELL_MAGICS = (
+    *("generate", "chat", "beam", "score", "choose", "compare"),
+    *("playground", "tokenexplorer", "beamexplorer", "promptgrid", "chatui"),
 )
+"""Those whose cell is a prompt; labextension/src/prompt.ts has them too."""
+_PROMPT = re.compile(rf"\s*%%({'|'.join(CELL_MAGICS)})\b")
 _OVER = re.compile(r"\s--over[ =]+(\w+)")
 _WORD = re.compile(r"\w*$")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +10,16 @@ import ipywidgets
 from ipywidgets import Layout
 
 from ..sampling_params import BeamSearchParams
+from .fields import Quiet, described, row
 
 WIDEST = 32
 MOST_TOKENS = 4096
 PENALTIES = (-2.0, 4.0)
 """What the sliders reach, or further where parameters do."""
+LOOK = {"label": "8em", "width": "24em"}
 
 
-class SearchControls:
+class SearchControls(Quiet):
     """text: the prompt's field. box: the sliders. buttons: search and stop.
 
     changed: called after every change of a parameter that somebody makes. Parameters without a control
@@ -33,21 +34,21 @@ class SearchControls:
         search: Callable[[], None],
         stop: Callable[[], None],
     ):
-        self._changed, self._quiet = changed, False
+        self._changed = changed
         self.text = ipywidgets.Textarea(description="prompt", rows=2, layout=Layout(width="100%"))
         self.text.add_class("nbllm-prompt")
-        self.width = _described(ipywidgets.IntSlider, "beam_width", min=1, max=WIDEST)
+        self.width = described(ipywidgets.IntSlider, "beam_width", min=1, max=WIDEST, **LOOK)
         low, high = PENALTIES
-        self.penalty = _described(
-            ipywidgets.FloatSlider, "length_penalty", min=low, max=high, step=0.1
+        self.penalty = described(
+            ipywidgets.FloatSlider, "length_penalty", min=low, max=high, step=0.1, **LOOK
         )
-        self.max_tokens = _described(
-            ipywidgets.BoundedIntText, "max_tokens", min=1, max=MOST_TOKENS
+        self.max_tokens = described(
+            ipywidgets.BoundedIntText, "max_tokens", min=1, max=MOST_TOKENS, **LOOK
         )
-        self.box = _controls(self.width, self.penalty, self.max_tokens)
+        self.box = row(self.width, self.penalty, self.max_tokens)
         self.search = ipywidgets.Button(description="Search", button_style="primary")
         self.stop = ipywidgets.Button(description="Stop")
-        self.buttons = _controls(self.search, self.stop)
+        self.buttons = row(self.search, self.stop)
         self.params = params
         self.search.on_click(lambda _: search())
         self.stop.on_click(lambda _: stop())
@@ -75,15 +76,6 @@ class SearchControls:
             _set(self.penalty, params.length_penalty)
             _set(self.max_tokens, params.max_tokens)
 
-    @contextmanager
-    def quiet(self) -> Iterator[None]:
-        """Changes in here are no user's."""
-        before, self._quiet = self._quiet, True
-        try:
-            yield
-        finally:
-            self._quiet = before
-
     def _on_change(self, _: Any) -> None:
         if not self._quiet:
             self._changed()
@@ -92,18 +84,3 @@ class SearchControls:
 def _set(control: Any, value: float) -> None:
     control.min, control.max = min(control.min, value), max(control.max, value)
     control.value = value
-
-
-def _controls(*widgets: Any) -> ipywidgets.Box:
-    box = ipywidgets.Box(widgets)
-    box.add_class("nbllm-controls")
-    return box
-
-
-def _described(make: Callable[..., Any], name: str, **traits: Any) -> Any:
-    return make(
-        description=name,
-        style={"description_width": "8em"},
-        layout=Layout(width="24em", max_width="100%"),
-        **traits,
-    )

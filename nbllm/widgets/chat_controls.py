@@ -10,11 +10,13 @@ from typing import Any
 import ipywidgets
 from ipywidgets import Layout
 
+from .fields import Quiet, described, row
+
 USUAL = "the usual one"
 NARROW = {"description_width": "initial"}
 
 
-class ChatControls:
+class ChatControls(Quiet):
     """Each calls its function with what somebody has typed or chosen; `show` calls none.
 
     settings: controls of `SamplingParams`, which are behind a button, like the template. lock: held by
@@ -45,11 +47,11 @@ class ChatControls:
         self.trim = _switch("trim", "leave out the oldest messages when they do not fit")
         self.more = ipywidgets.ToggleButton(description="settings", layout=Layout(width="7em"))
         self.system, self.template = _system(), _template(templates)
-        self.bar = _row(self.name, self.new_name, self.new, self.tokens, self.trim, self.more)
-        self.settings = ipywidgets.VBox([_row(self.template), *settings])
+        self.bar = row(self.name, self.new_name, self.new, self.tokens, self.trim, self.more)
+        self.settings = ipywidgets.VBox([row(self.template), *settings])
         self.settings.layout.display = "none"
         self.more.observe(self._toggle, "value")
-        self._lock, self._quiet = lock, False
+        self._lock = lock
         self.new.on_click(lambda _: begin(self.new_name.value))
         for field, call in ((self.name, choose), (self.system, system), (self.template, template)):
             field.observe(partial(self._changed, call), "value")
@@ -61,14 +63,11 @@ class ChatControls:
 
     def show(self, names: Iterable[str], name: str, system: str, template: str) -> None:
         """Which conversations there are, which one is shown, and what belongs to it."""
-        self._quiet = True
-        try:
+        with self.quiet():
             options = [(each or USUAL, each) for each in dict.fromkeys(["", *names, name])]
             if list(self.name.options) != options:
                 self.name.options = options
             self.name.value, self.system.value, self.template.value = name, system, template
-        finally:
-            self._quiet = False
 
     def _changed(self, call: Callable[[str], Any], change: Any) -> None:
         with self._lock:
@@ -90,20 +89,12 @@ def _system() -> ipywidgets.Textarea:
 
 
 def _template(known: Iterable[str]) -> ipywidgets.Combobox:
-    return ipywidgets.Combobox(
-        description="template", placeholder="the model's own", options=tuple(known),
+    return described(
+        ipywidgets.Combobox, "template", placeholder="the model's own", options=tuple(known),
         tooltip="a template that the model knows, a file, or the text", continuous_update=False,
-        # as wide as the settings below it
-        style={"description_width": "10em"}, layout=Layout(width="22em", max_width="100%"),
     )  # fmt: skip
 
 
 def _switch(name: str, tip: str) -> ipywidgets.Checkbox:
     layout = Layout(width="6em")
     return ipywidgets.Checkbox(description=name, indent=False, tooltip=tip, layout=layout)
-
-
-def _row(*widgets: ipywidgets.Widget) -> ipywidgets.Box:
-    box = ipywidgets.Box(widgets)
-    box.add_class("nbllm-controls")
-    return box

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets
-from ipywidgets import Layout, Widget
 
 from ..errors import ParamError
 from ..sampling_params import RANGES, SamplingParams
 from ..templating import escaped, unescaped
+from .fields import Quiet, described, row
 
 STEP = 0.01
 MOST_COMPLETIONS = 64
@@ -29,7 +28,7 @@ class Control:
     write: Callable[[Any], Any] = lambda value: value
 
 
-class SamplingControls:
+class SamplingControls(Quiet):
     """main, more: the controls of what is changed often, and of the rest, in boxes.
 
     max_tokens: of a sequence; max_logprobs: of the model, −1 for no limit. changed: called after every
@@ -44,7 +43,7 @@ class SamplingControls:
         max_logprobs: int,
         changed: Callable[[], None],
     ):
-        self._params, self._changed, self._quiet = params, changed, False
+        self._params, self._changed = params, changed
         most = max_logprobs if max_logprobs >= 0 else 20
         self.controls = {
             "temperature": _number("temperature"),
@@ -85,34 +84,23 @@ class SamplingControls:
             for name, control in self.controls.items():
                 control.widget.value = control.write(getattr(params, name))
 
-    @contextmanager
-    def quiet(self) -> Iterator[None]:
-        """Changes in here are no user's."""
-        before, self._quiet = self._quiet, True
-        try:
-            yield
-        finally:
-            self._quiet = before
-
     def _on_change(self, _: Any) -> None:
         if not self._quiet:
             self._changed()
 
     def _box(self, names: list[str]) -> ipywidgets.Box:
-        box = ipywidgets.Box([self.controls[name].widget for name in names])
-        box.add_class("nbllm-controls")
-        return box
+        return row(*(self.controls[name].widget for name in names))
 
 
 def _number(name: str) -> Control:
     low, high = RANGES[name]
     # too wide for a slider
     if high > 100:
-        return Control(widget=_described(ipywidgets.FloatText, name, step=0.05))
+        return Control(widget=described(ipywidgets.FloatText, name, step=0.05))
     # 0 itself is not in the range of top_p
     least = STEP if name == "top_p" else low
     slider = ipywidgets.FloatSlider
-    widget = _described(slider, name, value=high, min=least, max=high, step=STEP)
+    widget = described(slider, name, value=high, min=least, max=high, step=STEP)
     # pages count in steps, and come to 0.9000000000000001
     return Control(widget=widget, read=lambda value: round(value, 9))
 
@@ -126,12 +114,12 @@ def _count(
     write: Callable[[Any], Any] = lambda value: value,
 ) -> Control:
     make = ipywidgets.BoundedIntText
-    widget = _described(make, name, min=low, max=high, value=low, tooltip=tip or None)
+    widget = described(make, name, min=low, max=high, value=low, tooltip=tip or None)
     return Control(widget=widget, write=lambda value: min(write(value), high))
 
 
 def _seed() -> Control:
-    widget = _described(ipywidgets.Text, "seed", placeholder="another each time")
+    widget = described(ipywidgets.Text, "seed", placeholder="another each time")
     return Control(widget=widget, read=_read_seed, write=lambda s: "" if s is None else str(s))
 
 
@@ -144,7 +132,7 @@ def _read_seed(text: str) -> int | None:
 
 def _lines(name: str) -> Control:
     """Texts, one a line."""
-    widget = _described(
+    widget = described(
         ipywidgets.Textarea,
         name,
         rows=2,
@@ -159,14 +147,4 @@ def _lines(name: str) -> Control:
 
 
 def _switch(name: str) -> Control:
-    return Control(widget=_described(ipywidgets.Checkbox, name))
-
-
-def _described(make: Callable[..., Widget], name: str, **traits: Any) -> Widget:
-    return make(
-        description=name,
-        # as wide as the longest name, so that columns of controls line up
-        style={"description_width": "10em"},
-        layout=Layout(width="22em", max_width="100%"),
-        **traits,
-    )
+    return Control(widget=described(ipywidgets.Checkbox, name))

@@ -8,6 +8,8 @@ from typing import Any
 import ipywidgets
 from ipywidgets import Layout
 
+from .fields import row
+
 Press = Callable[[], Any]
 
 
@@ -23,8 +25,7 @@ class ExplorerControls:
             _button("Score text", score, "show how likely the tokens of this text are"),
             _button("Stop", stop, "end what runs, and keep what it has made"),
         ]
-        self.box = ipywidgets.Box([*buttons, settings])
-        self.box.add_class("nbllm-controls")
+        self.box = row(*buttons, settings)
         more.layout.display = "none"
         settings.observe(
             lambda c: setattr(more.layout, "display", "" if c.new else "none"), "value"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from .asked import Asked, defaults
 from .binding import bind_frame
 from .cell import configured, generate_cell
 from .controls import SamplingControls
+from .fields import Quiet
 from .history import Entry, History
 from .panel import Panel
 from .playground_controls import Buttons, Prompt
@@ -34,7 +34,7 @@ NOTHING = "Playground: nothing has been generated"
 PINS = ("A", "B")
 
 
-class Playground(Panel):
+class Playground(Quiet, Panel):
     """Try a prompt: edit it, fill in its variables, move the settings, and see what comes of it.
 
     prompt: may hold `{{ variables }}`; each gets a field. params: what to begin with; default: the
@@ -132,7 +132,7 @@ class Playground(Panel):
     def restore(self, run: int) -> None:
         """Set everything as it was for this run, and show what came of it."""
         entry = self._history.find(run)
-        with self.runs.lock, self._quietly():
+        with self.runs.lock, self.quiet():
             self.runs.drop()
             self.prompt = entry.template
             self._prompt.values = entry.variables
@@ -211,15 +211,6 @@ class Playground(Panel):
         if self.live and not self._quiet:
             self.view.error = ""
             self._start(self._asked, DEBOUNCE) if self.prompt else self.runs.drop()
-
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        """Changes in here start no run."""
-        before, self._quiet = self._quiet, True
-        try:
-            yield
-        finally:
-            self._quiet = before
 
     def _asked(self) -> Asked:
         """What a run that begins now sends."""

@@ -8,6 +8,8 @@ from typing import Any
 import ipywidgets
 from ipywidgets import Layout, Widget
 
+from .fields import row
+
 
 class Prompt:
     """The prompt's field, and one for each variable in it. fields: name → the text's widget.
@@ -18,8 +20,7 @@ class Prompt:
     def __init__(self, added: Callable[[Widget], None]):
         self.text = ipywidgets.Textarea(description="prompt", rows=4, layout=Layout(width="100%"))
         self.text.add_class("nbllm-prompt")
-        self.box = ipywidgets.Box()
-        self.box.add_class("nbllm-controls")
+        self.box = row()
         self.fields: dict[str, ipywidgets.Text] = {}
         self._known: dict[str, ipywidgets.Text] = {}
         self._added = added
@@ -59,8 +60,7 @@ class Buttons:
         )
         self.live.layout.width = "5em"
         self.more = ipywidgets.ToggleButton(description="more settings")
-        self.box = ipywidgets.Box([self.run, self.stop, self.live, self.more])
-        self.box.add_class("nbllm-controls")
+        self.box = row(self.run, self.stop, self.live, self.more)
         self.run.on_click(lambda _: run())
         self.stop.on_click(lambda _: stop())
         more.layout.display = "none"

@@ -73,3 +73,9 @@ def shots():
     """Where screenshots go, for people to look at."""
     SHOTS.mkdir(exist_ok=True)
     return SHOTS
+
+
+@pytest.fixture
+def kernel(notebook):
+    """f(expression) → its value in the kernel of the file's notebook."""
+    return lambda expression: driver.value(notebook, expression)

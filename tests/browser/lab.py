@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -199,6 +199,20 @@ def open_prompts(page: Page, lab: Lab, name: str, cells: Sequence[str]) -> None:
     run_cell(page, 0)
     # the extension has heard from the kernel
     page.locator(STOP).wait_for()
+
+
+def open_cells(page: Page, lab: Lab, name: str, cells: Sequence[str], run: Iterable[int]) -> None:
+    """Opens a new notebook of these cells, wide, and runs some of them."""
+    write_notebook(lab.root / name, list(cells))
+    open_notebook(page, name)
+    command(page, "application:toggle-left-area")
+    for index in run:
+        run_cell(page, index)
+
+
+def button(panel: Locator, name: str) -> Locator:
+    """The button of exactly this name."""
+    return panel.get_by_role("button", name=name, exact=True)
 
 
 def cell(page: Page, index: int) -> Locator:

@@ -20,6 +20,7 @@ from nbllm.sampling_params import BeamSearchParams
 HOSTILE = (
     "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>\x1b[31m \u202eevil\x9b"
 )
+HOSTILE_LINK = HOSTILE + "[a](javascript:window.hacked=1)"
 LONG = "\n".join(f"{i}. A rule that the model has to follow." for i in range(1, 31)) + "\n\nAnswer:"
 CODE = ["def", " f", "(x", "):", "\n", "    ", "return", " x", "\t", "# ", "done", "\n", ""]
 

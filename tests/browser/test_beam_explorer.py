@@ -6,10 +6,11 @@ import re
 import pytest
 from browser import axe, results
 from browser import lab as driver
+from browser.lab import button
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = results.HOSTILE + "[a](javascript:window.hacked=1)"
+HOSTILE = results.HOSTILE_LINK
 SETUP = f"""
 %load_ext nbllm
 import time, nbllm
@@ -38,11 +39,9 @@ MIME = "application/vnd.nbllm.v1+json"
 @pytest.fixture(scope="module")
 def notebook(lab, page):
     """The page, with a notebook that shows the BeamExplorer `e`."""
-    driver.write_notebook(lab.root / "beams.ipynb", list(CELLS.values()))
-    driver.open_notebook(page, "beams.ipynb")
-    driver.command(page, "application:toggle-left-area")
-    for name in ("setup", "magic", "closed"):
-        driver.run_cell(page, cell(name))
+    driver.open_cells(
+        page, lab, "beams.ipynb", CELLS.values(), map(cell, ("setup", "magic", "closed"))
+    )
     panel_of(page, "magic").get_by_text("step 16 of 16").wait_for()
     return page
 
@@ -56,12 +55,6 @@ def panel_of(page, name):
 
 
 @pytest.fixture
-def kernel(notebook):
-    """f(expression) → its value in the kernel."""
-    return lambda expression: driver.value(notebook, expression)
-
-
-@pytest.fixture
 def panel(notebook, kernel):
     """The widget, as it was made."""
     kernel("reset()")
@@ -69,10 +62,6 @@ def panel(notebook, kernel):
     panel = panel_of(notebook, "magic")
     panel.get_by_text("step 16 of 16").wait_for()
     return panel
-
-
-def button(panel, name):
-    return panel.get_by_role("button", name=name, exact=True)
 
 
 def slider(panel, name):

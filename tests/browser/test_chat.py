@@ -6,10 +6,11 @@ import re
 import pytest
 from browser import axe, results
 from browser import lab as driver
+from browser.lab import button
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = results.HOSTILE + "[a](javascript:window.hacked=1)"
+HOSTILE = results.HOSTILE_LINK
 SETUP = f"""
 %load_ext nbllm
 %nbllm load tiny
@@ -40,23 +41,13 @@ LONG = "max_tokens=1500, ignore_eos=True, temperature=1.0"
 @pytest.fixture(scope="module")
 def notebook(lab, page):
     """The page, with a notebook that shows the Chat `c`."""
-    driver.write_notebook(lab.root / "chat.ipynb", list(CELLS.values()))
-    driver.open_notebook(page, "chat.ipynb")
-    driver.command(page, "application:toggle-left-area")
-    for name in ("setup", "magic"):
-        driver.run_cell(page, cell(name))
+    driver.open_cells(page, lab, "chat.ipynb", CELLS.values(), map(cell, ("setup", "magic")))
     page.wait_for_selector(".nbllm-chat .nbllm-composer")
     return page
 
 
 def cell(name):
     return list(CELLS).index(name)
-
-
-@pytest.fixture
-def kernel(notebook):
-    """f(expression) → its value in the kernel."""
-    return lambda expression: driver.value(notebook, expression)
 
 
 @pytest.fixture
@@ -68,10 +59,6 @@ def panel(notebook, kernel):
     panel = notebook.locator(".nbllm-chat")
     panel.get_by_text("Nothing was said yet.").wait_for()
     return panel
-
-
-def button(panel, name):
-    return panel.get_by_role("button", name=name, exact=True)
 
 
 def field(panel):

@@ -11,7 +11,7 @@ from nbllm.widgets.modules import css, esm
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = results.HOSTILE + "[a](javascript:window.hacked=1)"
+HOSTILE = results.HOSTILE_LINK
 [STORY] = results.story()[views.MIME]["outputs"][0]["completions"]
 TOKENS = STORY["tokens"]
 CHAT = {

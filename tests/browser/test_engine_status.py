@@ -5,6 +5,7 @@ import re
 import pytest
 from browser import axe
 from browser import lab as driver
+from browser.lab import button
 
 pytestmark = pytest.mark.browser
 
@@ -22,18 +23,9 @@ def cell(name):
 @pytest.fixture(scope="module")
 def notebook(lab, page):
     """The page, with a notebook that shows an EngineStatus."""
-    driver.write_notebook(lab.root / "status.ipynb", list(CELLS.values()))
-    driver.open_notebook(page, "status.ipynb")
-    driver.command(page, "application:toggle-left-area")
-    for name in ("setup", "status"):
-        driver.run_cell(page, cell(name))
+    driver.open_cells(page, lab, "status.ipynb", CELLS.values(), map(cell, ("setup", "status")))
     page.wait_for_selector(".nbllm-enginestatus .nbllm-view .nbllm-body")
     return page
-
-
-@pytest.fixture
-def kernel(notebook):
-    return lambda expression: driver.value(notebook, expression)
 
 
 @pytest.fixture
@@ -49,10 +41,6 @@ def loaded(panel, kernel):
     kernel("nbllm.load() and None")
     panel.get_by_text("tiny (current)").wait_for()
     return panel
-
-
-def button(panel, name):
-    return panel.get_by_role("button", name=name, exact=True)
 
 
 def long_cell(panel):

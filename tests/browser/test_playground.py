@@ -5,10 +5,11 @@ import re
 import pytest
 from browser import axe, results
 from browser import lab as driver
+from browser.lab import button
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = results.HOSTILE + "[a](javascript:window.hacked=1)"
+HOSTILE = results.HOSTILE_LINK
 SETUP = f"""
 %load_ext nbllm
 import time, nbllm
@@ -37,11 +38,7 @@ LONG = "max_tokens=1500, ignore_eos=True, temperature=1.0"
 @pytest.fixture(scope="module")
 def notebook(lab, page):
     """The page, with a notebook that shows the Playground `p`."""
-    driver.write_notebook(lab.root / "playground.ipynb", list(CELLS.values()))
-    driver.open_notebook(page, "playground.ipynb")
-    driver.command(page, "application:toggle-left-area")
-    for name in ("setup", "magic"):
-        driver.run_cell(page, cell(name))
+    driver.open_cells(page, lab, "playground.ipynb", CELLS.values(), map(cell, ("setup", "magic")))
     page.wait_for_selector(".nbllm-playground .nbllm-view .nbllm-bar")
     return page
 
@@ -51,22 +48,12 @@ def cell(name):
 
 
 @pytest.fixture
-def kernel(notebook):
-    """f(expression) → its value in the kernel."""
-    return lambda expression: driver.value(notebook, expression)
-
-
-@pytest.fixture
 def panel(notebook, kernel):
     """The widget, as it was made."""
     kernel("reset()")
     notebook.mouse.move(0, 0)
     driver.select_cell(notebook, cell("magic"))
     return notebook.locator(".nbllm-playground")
-
-
-def button(panel, name):
-    return panel.get_by_role("button", name=name, exact=True)
 
 
 def run(panel, kernel):

@@ -9,7 +9,7 @@ from browser import lab as driver
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = results.HOSTILE + "[a](javascript:window.hacked=1)"
+HOSTILE = results.HOSTILE_LINK
 SETUP = f"""
 %load_ext nbllm
 import time, nbllm, pandas as pd
@@ -49,23 +49,13 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 @pytest.fixture(scope="module")
 def notebook(lab, page):
     """The page, with a notebook that shows the PromptGrid `g`."""
-    driver.write_notebook(lab.root / "grid.ipynb", list(CELLS.values()))
-    driver.open_notebook(page, "grid.ipynb")
-    driver.command(page, "application:toggle-left-area")
-    for name in ("setup", "magic"):
-        driver.run_cell(page, cell(name))
+    driver.open_cells(page, lab, "grid.ipynb", CELLS.values(), map(cell, ("setup", "magic")))
     page.wait_for_selector(".nbllm-promptgrid .nbllm-grid-row")
     return page
 
 
 def cell(name):
     return list(CELLS).index(name)
-
-
-@pytest.fixture
-def kernel(notebook):
-    """f(expression) → its value in the kernel."""
-    return lambda expression: driver.value(notebook, expression)
 
 
 @pytest.fixture

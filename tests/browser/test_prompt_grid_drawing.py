@@ -8,7 +8,7 @@ from nbllm.widgets.modules import css, esm
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = results.HOSTILE + "[a](javascript:window.hacked=1)"
+HOSTILE = results.HOSTILE_LINK
 COLUMNS = [
     {"name": "greedy", "settings": "temperature=0.0", "mean": None, "rated": 0},
     {"name": "wild", "settings": "temperature=1.3", "mean": 4.25, "rated": 4},

@@ -6,10 +6,11 @@ import re
 import pytest
 from browser import axe, results
 from browser import lab as driver
+from browser.lab import button
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = results.HOSTILE + "[a](javascript:window.hacked=1)"
+HOSTILE = results.HOSTILE_LINK
 SETUP = f"""
 %load_ext nbllm
 import time, nbllm
@@ -45,19 +46,9 @@ def cell(name):
 @pytest.fixture(scope="module")
 def notebook(lab, page):
     """The page, with a notebook that shows the TokenExplorer `e`."""
-    driver.write_notebook(lab.root / "explorer.ipynb", list(CELLS.values()))
-    driver.open_notebook(page, "explorer.ipynb")
-    driver.command(page, "application:toggle-left-area")
-    for name in ("setup", "magic"):
-        driver.run_cell(page, cell(name))
+    driver.open_cells(page, lab, "explorer.ipynb", CELLS.values(), map(cell, ("setup", "magic")))
     page.wait_for_selector(".nbllm-tokenexplorer .nbllm-branch")
     return page
-
-
-@pytest.fixture
-def kernel(notebook):
-    """f(expression) → its value in the kernel."""
-    return lambda expression: driver.value(notebook, expression)
 
 
 @pytest.fixture
@@ -69,10 +60,6 @@ def panel(notebook, kernel):
     panel = notebook.locator(".nbllm-tokenexplorer")
     ended(panel, 12)
     return panel
-
-
-def button(panel, name):
-    return panel.get_by_role("button", name=name, exact=True)
 
 
 def tokens(panel):

@@ -10,7 +10,7 @@ from nbllm.widgets.modules import css, esm
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = results.HOSTILE + "[a](javascript:window.hacked=1)"
+HOSTILE = results.HOSTILE_LINK
 SHEETS = css("frame", "tokens", "completions", "compared", "token_explorer")
 EMPTY = {
     "running": False, "result": {}, "shown": 0, "position": 0, "prompt": "", "facts": "", "forks": [],

@@ -12,7 +12,7 @@ from nbllm.widgets.modules import css, esm
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = results.HOSTILE + "[a](javascript:window.hacked=1)"
+HOSTILE = results.HOSTILE_LINK
 [STORY] = results.story()[views.MIME]["outputs"][0]["completions"]
 LINE = {"prompt": "Write.", "settings": "temperature=0.7", "reason": "stop", "num_tokens": 10}
 PLAYGROUND = {

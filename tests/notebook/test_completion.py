@@ -1,5 +1,8 @@
 """Tab."""
 
+import re
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -87,3 +90,14 @@ def test_without_the_hook_loading_works(fake, bare_shell, monkeypatch):
     resident.load("fake")
     assert bare_shell.run_cell("%generate hi").success
     bare_shell.run_line_magic("unload_ext", "nbllm")
+
+
+def test_every_cell_magic_is_known_everywhere():
+    """To completion, and to JupyterLab's highlighting."""
+    from nbllm.notebook.magics import Nbllm
+    from nbllm.notebook.prompt_names import CELL_MAGICS
+
+    assert {*CELL_MAGICS} == {name for name, m in vars(Nbllm).items() if hasattr(m, "parser")}
+    source = (Path(__file__).parents[2] / "labextension" / "src" / "prompt.ts").read_text()
+    listed = source[source.index("const MAGICS = [") : source.index("];")]
+    assert re.findall(r"'(\w+)'", listed) == [*CELL_MAGICS]

@@ -1,6 +1,9 @@
 """Widgets without a kernel: their comms go nowhere, what they display is kept."""
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from nbllm import resident
 
 
 @pytest.fixture
@@ -18,9 +21,28 @@ def published(monkeypatch):
 @pytest.fixture
 def resident_llm(llm, monkeypatch):
     """The tiny random model, as the current one."""
-    from nbllm import resident
+    return current("tiny-llama", llm, monkeypatch)
 
-    monkeypatch.setattr(resident, "_llms", {"tiny-llama": llm})
-    monkeypatch.setattr(resident, "_current", "tiny-llama")
+
+@pytest.fixture
+def resident_ascii_llm(ascii_llm, monkeypatch):
+    """A tiny random model whose text is ASCII and whose context is 256 tokens, as the current one."""
+    return current("ascii", ascii_llm, monkeypatch)
+
+
+def current(name, llm, monkeypatch):
+    monkeypatch.setattr(resident, "_llms", {name: llm})
+    monkeypatch.setattr(resident, "_current", name)
     monkeypatch.setattr(resident, "_last", None)
     return llm
+
+
+@pytest.fixture
+def shell(resident_ascii_llm, monkeypatch, tmp_path):
+    """A shell with the magics, over that model."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "nbllm")
+    yield shell
+    shell.run_line_magic("unload_ext", "nbllm")
+    InteractiveShell.clear_instance()

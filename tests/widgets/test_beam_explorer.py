@@ -1,11 +1,10 @@
 """A BeamExplorer from Python: the page's half is in tests/browser."""
 
-import time
-
 import numpy as np
 import pytest
 from beam_outputs import Words, searched
 from ipywidgets.widgets.widget import _instances
+from until import until
 
 import nbllm
 from nbllm import BeamSearchParams, resident
@@ -21,12 +20,8 @@ LONG = BeamSearchParams(beam_width=4, max_tokens=200, ignore_eos=True)
 
 
 @pytest.fixture
-def llm(ascii_llm, monkeypatch):
-    """A tiny random model whose text is ASCII, as the current one."""
-    monkeypatch.setattr(resident, "_llms", {"ascii": ascii_llm})
-    monkeypatch.setattr(resident, "_current", "ascii")
-    monkeypatch.setattr(resident, "_last", None)
-    return ascii_llm
+def llm(resident_ascii_llm):
+    return resident_ascii_llm
 
 
 @pytest.fixture
@@ -43,13 +38,6 @@ def slide(explorer, **values):
     names = {"beam_width": "width", "length_penalty": "penalty", "max_tokens": "max_tokens"}
     for name, value in values.items():
         getattr(explorer._settings, names[name]).value = value
-
-
-def until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def texts(output):

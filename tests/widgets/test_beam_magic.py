@@ -1,23 +1,5 @@
 """`%beamexplorer` in a shell, over a tiny random model."""
 
-import pytest
-from IPython.core.interactiveshell import InteractiveShell
-
-from nbllm import resident
-
-
-@pytest.fixture
-def shell(ascii_llm, monkeypatch, tmp_path):
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    monkeypatch.setattr(resident, "_llms", {"ascii": ascii_llm})
-    monkeypatch.setattr(resident, "_current", "ascii")
-    monkeypatch.setattr(resident, "_last", None)
-    shell = InteractiveShell.instance()
-    shell.run_line_magic("load_ext", "nbllm")
-    yield shell
-    shell.run_line_magic("unload_ext", "nbllm")
-    InteractiveShell.clear_instance()
-
 
 def run(shell, cell):
     """The widget, when it has searched."""

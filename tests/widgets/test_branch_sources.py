@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from nbllm import BeamSearchParams, SamplingParams, resident
+from nbllm import BeamSearchParams, SamplingParams
 from nbllm.errors import ParamError, PromptError
 from nbllm.results.generation import Generation
 from nbllm.results.provenance import Provenance
@@ -16,12 +16,8 @@ GREEDY = SamplingParams(temperature=0, max_tokens=6, logprobs=3, ignore_eos=True
 
 
 @pytest.fixture
-def llm(ascii_llm, monkeypatch):
-    """A tiny random model whose text is ASCII, as the current one."""
-    monkeypatch.setattr(resident, "_llms", {"ascii": ascii_llm})
-    monkeypatch.setattr(resident, "_current", "ascii")
-    monkeypatch.setattr(resident, "_last", None)
-    return ascii_llm
+def llm(resident_ascii_llm):
+    return resident_ascii_llm
 
 
 @pytest.fixture

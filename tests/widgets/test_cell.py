@@ -3,28 +3,13 @@
 from dataclasses import fields, replace
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 
 import nbllm
-from nbllm import SamplingParams, StructuredOutputsParams, resident
+from nbllm import SamplingParams, StructuredOutputsParams
 from nbllm.errors import ParamError
 from nbllm.results.work import MAX_TOKENS
 from nbllm.widgets import Playground
 from nbllm.widgets.cell import generate_cell
-
-
-@pytest.fixture
-def shell(ascii_llm, monkeypatch, tmp_path):
-    """A shell with the magics, over a tiny random model."""
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    monkeypatch.setattr(resident, "_llms", {"ascii": ascii_llm})
-    monkeypatch.setattr(resident, "_current", "ascii")
-    monkeypatch.setattr(resident, "_last", None)
-    shell = InteractiveShell.instance()
-    shell.run_line_magic("load_ext", "nbllm")
-    yield shell
-    shell.run_line_magic("unload_ext", "nbllm")
-    InteractiveShell.clear_instance()
 
 
 def usual(llm):

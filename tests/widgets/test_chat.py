@@ -1,13 +1,12 @@
 """A Chat from Python: the page's half is in tests/browser."""
 
 import json
-import time
 from dataclasses import replace
 from threading import Event
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from ipywidgets.widgets.widget import _instances
+from until import until
 
 import nbllm
 from nbllm import SamplingParams, StructuredOutputsParams
@@ -23,14 +22,8 @@ MORE = SamplingParams(temperature=1.0, max_tokens=6, ignore_eos=True)
 
 
 @pytest.fixture
-def llm(ascii_llm, monkeypatch):
-    """A tiny random model whose text is ASCII and whose context is 256 tokens, as the current one."""
-    from nbllm import resident
-
-    monkeypatch.setattr(resident, "_llms", {"ascii": ascii_llm})
-    monkeypatch.setattr(resident, "_current", "ascii")
-    monkeypatch.setattr(resident, "_last", None)
-    return ascii_llm
+def llm(resident_ascii_llm):
+    return resident_ascii_llm
 
 
 @pytest.fixture
@@ -38,17 +31,6 @@ def chat(llm):
     chat = Chat(params=GREEDY)
     yield chat
     chat.close()
-
-
-@pytest.fixture
-def shell(llm, monkeypatch, tmp_path):
-    """A shell with the magics."""
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    shell = InteractiveShell.instance()
-    shell.run_line_magic("load_ext", "nbllm")
-    yield shell
-    shell.run_line_magic("unload_ext", "nbllm")
-    InteractiveShell.clear_instance()
 
 
 def done(chat, error=""):
@@ -68,13 +50,6 @@ def texts(chat):
 
 def shown(chat):
     return [(m["content"], f"{m['branch']}/{m['branches']}") for m in chat.view.messages]
-
-
-def until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def sent(chat, monkeypatch):

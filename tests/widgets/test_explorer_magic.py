@@ -1,23 +1,6 @@
 """`%tokenexplorer`, run by the magics themselves."""
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-
-from nbllm import resident
-
-
-@pytest.fixture
-def shell(ascii_llm, monkeypatch, tmp_path):
-    """A shell with the magics, over a tiny random model."""
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    monkeypatch.setattr(resident, "_llms", {"ascii": ascii_llm})
-    monkeypatch.setattr(resident, "_current", "ascii")
-    monkeypatch.setattr(resident, "_last", None)
-    shell = InteractiveShell.instance()
-    shell.run_line_magic("load_ext", "nbllm")
-    yield shell
-    shell.run_line_magic("unload_ext", "nbllm")
-    InteractiveShell.clear_instance()
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """A Playground from Python: the page's half is in tests/browser."""
 
-import time
-
 import pytest
 from ipywidgets.widgets.widget import _instances
+from until import until
 
 import nbllm
 from nbllm import SamplingParams, StructuredOutputsParams
@@ -17,14 +16,8 @@ LONG = SamplingParams(max_tokens=200, logprobs=1, ignore_eos=True, seed=1)
 
 
 @pytest.fixture
-def llm(ascii_llm, monkeypatch):
-    """A tiny random model whose text is ASCII, as the current one."""
-    from nbllm import resident
-
-    monkeypatch.setattr(resident, "_llms", {"ascii": ascii_llm})
-    monkeypatch.setattr(resident, "_current", "ascii")
-    monkeypatch.setattr(resident, "_last", None)
-    return ascii_llm
+def llm(resident_ascii_llm):
+    return resident_ascii_llm
 
 
 @pytest.fixture
@@ -39,13 +32,6 @@ def ran(playground):
     assert playground.wait(30)
     assert playground.error == ""
     return playground.result
-
-
-def until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def sent(view, monkeypatch):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 from ipywidgets.widgets.widget import _instances
+from until import until
 
 import nbllm
 from nbllm import BeamSearchParams, SamplingParams
@@ -20,14 +21,8 @@ LONG = {"long": {"max_tokens": 200, "ignore_eos": True}}
 
 
 @pytest.fixture
-def llm(ascii_llm, monkeypatch):
-    """A tiny random model whose text is ASCII, as the current one."""
-    from nbllm import resident
-
-    monkeypatch.setattr(resident, "_llms", {"ascii": ascii_llm})
-    monkeypatch.setattr(resident, "_current", "ascii")
-    monkeypatch.setattr(resident, "_last", None)
-    return ascii_llm
+def llm(resident_ascii_llm):
+    return resident_ascii_llm
 
 
 @pytest.fixture
@@ -55,13 +50,6 @@ def ran(grid):
     assert grid.wait(60)
     assert grid.error == ""
     return grid
-
-
-def until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def page_says(grid, action, **fields):

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
+from until import until
 
 from nbllm import LLM, SamplingParams
 from nbllm.errors import PromptError
@@ -40,13 +41,6 @@ def start(runs, begin, after=0.0):
     log = Log()
     runs.start(begin, show=log.show, end=log.end, after=after)
     return log
-
-
-def until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def settled(llm):

@@ -3,12 +3,12 @@
 import json
 import math
 import re
-import time
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from ipywidgets.widgets.widget import _instances
+from until import until
 
 import nbllm
 from nbllm import SamplingParams, StructuredOutputsParams
@@ -22,14 +22,8 @@ LONG = SamplingParams(max_tokens=200, logprobs=2, ignore_eos=True, seed=1)
 
 
 @pytest.fixture
-def llm(ascii_llm, monkeypatch):
-    """A tiny random model whose text is ASCII, as the current one."""
-    from nbllm import resident
-
-    monkeypatch.setattr(resident, "_llms", {"ascii": ascii_llm})
-    monkeypatch.setattr(resident, "_current", "ascii")
-    monkeypatch.setattr(resident, "_last", None)
-    return ascii_llm
+def llm(resident_ascii_llm):
+    return resident_ascii_llm
 
 
 @pytest.fixture
@@ -60,13 +54,6 @@ def branched(explorer, *args, **named):
 def spelled(branch):
     """Its tokens, the special ones too."""
     return "".join(next(iter(p.values())).decoded_token for p in branch.logprobs)
-
-
-def until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def sent(view, monkeypatch):
