@@ -39,9 +39,8 @@ class Joined(Linear):
     def ready(self) -> None:
         """Nothing: the weights may change."""
 
-    def few(self, x: Tensor, gate: bool = False) -> bool:
-        """Never: there is no matrix that one launch could read."""
-        return False
+    def tile(self, x: Tensor, gate: bool = False) -> None:
+        """None: there is no matrix that one launch could read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import nbllm
 from nbllm import LLM, SamplingParams
 from nbllm.errors import ModelError, ParamError
 from nbllm.models import adopt
+from nbllm.models.layers import Linear
 
 GREEDY = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True)
 PROMPT = list(range(5, 90))  # more than a page, so that there is something to reuse
@@ -217,3 +218,10 @@ def test_a_change_that_copies_is_refused():
     assert turned.shape == (6, 4)
     with pytest.raises(ModelError, match="stored in another order"):
         adopt._changed(stored, adopt.Source("w", lambda t: t[[1, 0, 2, 3]]))
+
+
+def test_layers_side_by_side_are_no_case_for_own_kernels(monkeypatch):
+    monkeypatch.setattr("nbllm_kernels.skinny_linear.use_triton", lambda x: True)
+    parts = [Linear(8, 4), Linear(8, 6)]
+    assert adopt.Joined(parts).tile(torch.zeros(1, 8)) is None
+    assert not adopt.Joined(parts).few(torch.zeros(1, 8))
