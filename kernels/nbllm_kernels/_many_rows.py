@@ -71,6 +71,7 @@ def many_rows_kernel(
     SPLITS: tl.constexpr,
     STAGES: tl.constexpr,
     EVEN: tl.constexpr,
+    WHOLE: tl.constexpr,
     AHEAD: tl.constexpr,
     WARPS: tl.constexpr,
     ACT: tl.constexpr,
@@ -81,7 +82,8 @@ def many_rows_kernel(
 ):
     """A tile of y, or of its partial sums; programs of the same rows of W are neighbours.
 
-    EVEN: every split has whole blocks of K. AHEAD: columns that are fetched early, 0: none.
+    EVEN: every split has whole blocks of K; WHOLE: x has whole blocks of rows. AHEAD: columns that
+    are fetched early, 0: none.
     """
     release(PDL)
     blocks = tl.cdiv(M, BLOCK_M)
@@ -96,7 +98,9 @@ def many_rows_kernel(
     row = _row_of_weight(tl.arange(0, ROWS), first, N, ROWS, GATE)
     m, k = block * BLOCK_M + tl.arange(0, BLOCK_M), tl.arange(0, BLOCK_K)
     w_ptrs = weight_ptr + row.to(tl.int64)[:, None] * K + k[None, :]
-    x_ptrs = x_ptr + tl.minimum(m, M - 1)[:, None] * K + k[None, :]
+    x_ptrs = x_ptr + m[:, None] * K + k[None, :]
+    # rows that are not there are not read: many reads of one row in their place wait for each other
+    here = (m < M)[:, None]
     sums = tl.zeros([ROWS, BLOCK_M], tl.float32)
     if BIAS:
         bias = tl.load(bias_ptr + row).to(tl.float32)
@@ -105,10 +109,12 @@ def many_rows_kernel(
 
     for s in tl.range(start, stop, BLOCK_K, num_stages=STAGES):
         if EVEN:
-            w, x = tl.load(w_ptrs + s), tl.load(x_ptrs + s)
+            w = tl.load(w_ptrs + s)
+            x = tl.load(x_ptrs + s) if WHOLE else tl.load(x_ptrs + s, here, other=0.0)
         else:
             some = (s + k < stop)[None, :]
-            w, x = tl.load(w_ptrs + s, some, other=0.0), tl.load(x_ptrs + s, some, other=0.0)
+            w = tl.load(w_ptrs + s, some, other=0.0)
+            x = tl.load(x_ptrs + s, some & here, other=0.0)
         sums = tl.dot(w, tl.trans(x), sums, input_precision="ieee")
     n = first + tl.arange(0, OUTPUTS)
     y_at = m[None, :] * N + n[:, None]

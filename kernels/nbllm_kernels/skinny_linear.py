@@ -236,6 +236,7 @@ def _many(
         SPLITS=tile.splits,
         STAGES=tile.stages,
         EVEN=K % (tile.depth * tile.splits) == 0,
+        WHOLE=count % tile.block == 0,
         AHEAD=AHEAD[BlockTile] if _reads_ahead(weight, options) else 0,
         WARPS=tile.warps,
         num_warps=tile.warps,
