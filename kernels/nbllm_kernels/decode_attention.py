@@ -31,9 +31,9 @@ from ._triton import (
     use_triton,
 )
 from .qkv_rope import check_cache
-from .work_list import WorkList, decode_work
+from .work_list import PART, WorkList, decode_work
 
-PROGRAMS = 16
+PROGRAMS = 8
 """Programs for each multiprocessor: enough that the last ones to end are a small part."""
 FEW, FEW_PROGRAMS = 8, 4
 """Up to so many rows a step waits for one launch after the other rather than for memory: then there
@@ -138,6 +138,7 @@ def _decode_kernel(
     STAGES: tl.constexpr,
     SPLITS: tl.constexpr,
     BLOCK_G: tl.constexpr,
+    PART: tl.constexpr,
     EARLY: tl.constexpr,
     FIRST: tl.constexpr,
     PDL: tl.constexpr,
@@ -152,6 +153,8 @@ def _decode_kernel(
     if row < 0:
         await_inputs(PDL and EARLY)
         return
+    first = tl.load(starts_ptr + row)
+    slot, parts = first + parts // PART, parts % PART
     table = pages_ptr + row.to(tl.int64) * table_stride
     if ROWS:
         table = pages_ptr + tl.load(rows_ptr + row).to(tl.int64) * table_stride
@@ -217,7 +220,7 @@ def _decode_kernel(
     if parts == 1:
         tl.store(out_ptr + q_at, acc.to(out_ptr.dtype.element_ty), in_q)
         return
-    part_row = (item.to(tl.int64) * K + head) * GROUP + m
+    part_row = (slot.to(tl.int64) * K + head) * GROUP + m
     tl.store(part_ptr + part_row[:, None] * D + d[None, :], acc, in_q)
     tl.store(lse_ptr + part_row, top + tl.log2(total), m < GROUP)
     # every thread has written before one of them says so
@@ -225,7 +228,6 @@ def _decode_kernel(
     arrival_ptr = arrivals_ptr + row * K + head
     if tl.atomic_add(arrival_ptr, 1, sem="acq_rel") == parts - 1:
         tl.store(arrival_ptr, 0)
-        first = tl.load(starts_ptr + row)
         g = tl.arange(0, BLOCK_G)
         merged = _merged(
             part_ptr, lse_ptr, first, parts, head, g, d, K, GROUP, D, BLOCK_G, BLOCK_D, SPLITS
@@ -276,7 +278,8 @@ def work_for_decode(kv_lens: Tensor, kv: Tensor, window: int = 0) -> WorkList:
     """The work list that all layers with this window share in a step."""
     few = len(kv_lens) <= FEW
     target = -(-multiprocessors(kv) * (FEW_PROGRAMS if few else PROGRAMS) // kv.shape[3])
-    return decode_work(kv_lens, kv.shape[4], kv.shape[3], target, window, 1 if few else LEAST)
+    shape = kv.shape[4], kv.shape[3]
+    return decode_work(kv_lens, *shape, target, window, 1 if few else LEAST, ordered=not few)
 
 
 def decode_attention(
@@ -350,6 +353,7 @@ def decode_attention(
         STAGES=stages,
         SPLITS=_splits(next_power_of_2(group) * block_d, few),
         BLOCK_G=next_power_of_2(group),
+        PART=PART,
         EARLY=early,
         FIRST=few,
         num_warps=warps,

@@ -336,4 +336,4 @@ def tiles(mean: float, block_d: int, page_size: int, kv: Tensor) -> tuple[int, i
     buffers = free // (2 * block_n * block_d * kv.element_size())
     # short prompts end before a deep pipeline is full; of long ones it is worth more than a second
     # program on the multiprocessor
-    return block_n, max(2, min(6, buffers)) if mean > 1024 else 2, 4
+    return block_n, max(2, min(6, buffers)) if mean > 512 else 2, 4

@@ -8,6 +8,9 @@ so there are at most target + B items, or sum(span) / least + B, whatever the le
 that many programs fits every step; nothing about a length is known to the host, or to a CUDA graph.
 Every program of the kernel sums all counts, which is cheap, and writes its share of the list. An
 item is one record, since whoever works on it waits for each load that another one leads to.
+
+Where there are more items than a GPU runs at a time they are sorted, the whole ones before what is
+left of each row, the most before the least: then multiprocessors come to their ends together.
 """
 
 from __future__ import annotations
@@ -21,13 +24,17 @@ from ._triton import jit, next_power_of_2, require_contiguous, tl, use_triton
 
 ITEMS = 16
 """Items that one program of the kernel writes."""
+PART = 1 << 16
+"""More than the items of a row."""
 
 
 @dataclass(slots=True, kw_only=True)
 class WorkList:
-    """What there is to do: for each row its items in a row, those of row 0 first."""
+    """What there is to do, row by row or sorted."""
 
-    items: Tensor  # [capacity, 4] int32: row, -1 for no item; first token; last + 1; row's items
+    # [capacity, 4] int32: row, -1 for no item; first token; last + 1; the row's items, and which of
+    # them it is times PART
+    items: Tensor
     starts: Tensor  # [B + 1] int32, the first item of each row, then their number
     least: int  # units in an item at the least
     arrivals: Tensor | None = None  # [B, K] int32 zeros, for whoever merges the items of a row
@@ -39,24 +46,33 @@ class WorkList:
 
 
 def work_list_ref(
-    first: Tensor, stop: Tensor, unit: int, target: int, least: int, capacity: int, idle: int = 0
+    first: Tensor,
+    stop: Tensor,
+    unit: int,
+    target: int,
+    least: int,
+    capacity: int,
+    idle: int = 0,
+    ordered: bool = False,
 ) -> WorkList:
     """The list for rows of the tokens from first [B] to stop [B], in units of `unit` tokens.
 
-    idle 1: a row without tokens has an item all the same.
+    idle 1: a row without tokens has an item all the same. ordered: sorted.
     """
     span = -(-(stop - first) // unit)
     size = torch.clamp(-(-span.sum() // target), min=least)
     count = (-(-span // size)).clamp(min=idle)
-    ends = count.cumsum(0)
-    item = torch.arange(capacity, device=span.device)
-    row = torch.searchsorted(ends, item, right=True)
-    some = row.clamp(max=len(span) - 1)
-    begin = first[some] + (item - (ends - count)[some]) * size * unit
-    end = torch.minimum(begin + size * unit, stop[some])
-    items = torch.stack((row, begin, end, count[some]), 1)
-    items[row == len(span)] = torch.tensor((-1, 0, 0, 0), device=span.device)
-    starts = torch.cat((ends.new_zeros(1), ends))
+    starts = torch.cat((count.new_zeros(1), count.cumsum(0)))
+    row = torch.repeat_interleave(count)
+    part = torch.arange(len(row), device=span.device) - starts[row]
+    begin = first[row] + part * size * unit
+    end = torch.minimum(begin + size * unit, stop[row])
+    real = torch.stack((row, begin, end, count[row] + part * PART), 1)
+    if ordered:
+        units = torch.minimum(size, span[row] - part * size)
+        real = real[units.argsort(descending=True, stable=True)]
+    items = real.new_tensor((-1, 0, 0, 0)).repeat(capacity, 1)
+    items[: len(real)] = real
     return WorkList(items=items.int(), starts=starts.int(), least=least)
 
 
@@ -64,6 +80,16 @@ def work_list_ref(
 def _at(rows, b, values):
     """values[rows], for a tile `values` over b."""
     return tl.sum(tl.where(rows[:, None] == b[None, :], values[None, :], 0), 1)
+
+
+@jit
+def _row_and_part(item, b, count, B):
+    """Which item of which row, where row b has `count` of them in a row; row B for one beyond."""
+    ends = tl.cumsum(count, 0)
+    # how many rows end at or before it
+    passed = ((ends[None, :] <= item[:, None]) & (b < B)[None, :]).to(tl.int32)
+    row = tl.sum(passed, 1)
+    return row, item - _at(row, b, ends - count)
 
 
 @jit(do_not_specialize=["B", "target", "capacity", "window"])
@@ -78,6 +104,8 @@ def _work_list_kernel(
     window,
     UNIT: tl.constexpr,
     PACKED: tl.constexpr,
+    ORDERED: tl.constexpr,
+    PART: tl.constexpr,
     BLOCK: tl.constexpr,
     ITEMS: tl.constexpr,
 ):
@@ -91,20 +119,29 @@ def _work_list_kernel(
     count = (span + size - 1) // size
     if not PACKED:  # somebody has to write the output of a row without tokens
         count = tl.maximum(count, tl.where(b < B, 1, 0))
-    ends = tl.cumsum(count, 0)
     item = tl.program_id(0) * ITEMS + tl.arange(0, ITEMS)
-    # the row of an item: how many rows end at or before it
-    passed = ((ends[None, :] <= item[:, None]) & (b < B)[None, :]).to(tl.int32)
-    row = tl.sum(passed, 1)
-    part = item - _at(row, b, ends - count)
+    if ORDERED:
+        whole = span // size
+        rest = tl.where((count > whole) & (b < B), (span - whole * size) * BLOCK + b, -1)
+        num_whole = tl.sum(whole, 0)
+        row, part = _row_and_part(item, b, whole, B)
+        # behind them what is left of the rows; the key says of which
+        key = _at(item - num_whole, b, tl.sort(rest, descending=True))
+        left = item - num_whole < tl.sum((rest >= 0).to(tl.int32), 0)
+        other = tl.where(left, key % BLOCK, B)
+        row = tl.where(item < num_whole, row, other)
+        part = tl.where(item < num_whole, part, _at(other, b, whole))
+    else:
+        row, part = _row_and_part(item, b, count, B)
     begin = _at(row, b, first) + part * size * UNIT
     end = tl.minimum(begin + size * UNIT, _at(row, b, stop))
     at, real = items_ptr + item * 4, item < capacity
     tl.store(at, tl.where(row < B, row, -1), real)
     tl.store(at + 1, begin, real)
     tl.store(at + 2, end, real)
-    tl.store(at + 3, _at(row, b, count), real)
+    tl.store(at + 3, _at(row, b, count) + part * PART, real)
     if tl.program_id(0) == 0:
+        ends = tl.cumsum(count, 0)
         tl.store(starts_ptr + b, ends - count, b < B)
         tl.store(starts_ptr + B, tl.sum(count, 0))
 
@@ -116,18 +153,20 @@ def decode_work(
     target: int,
     window: int = 0,
     least: int = 1,
+    ordered: bool = False,
 ) -> WorkList:
     """Items of at least `least` pages for lengths [B], `target` of them and at most B more.
 
     window > 0: only the pages of the last `window` tokens. A row without tokens has an empty item.
+    ordered: sorted, the most pages first.
     """
     rows = len(kv_lens)
     if use_triton(kv_lens):
-        work = _launch(kv_lens, rows, target + rows, target, least, page_size, window)
+        work = _launch(kv_lens, rows, target + rows, target, least, page_size, window, ordered)
     else:
         first = (kv_lens - window).clamp(min=0) // page_size * page_size
         first = first if window else torch.zeros_like(first)
-        work = work_list_ref(first, kv_lens, page_size, target, least, target + rows, 1)
+        work = work_list_ref(first, kv_lens, page_size, target, least, target + rows, 1, ordered)
     work.arrivals = torch.zeros(rows, num_kv_heads, dtype=torch.int32, device=kv_lens.device)
     return work
 
@@ -149,7 +188,14 @@ def prefill_work(
 
 
 def _launch(
-    lens: Tensor, rows: int, capacity: int, target: int, least: int, page_size: int, window: int
+    lens: Tensor,
+    rows: int,
+    capacity: int,
+    target: int,
+    least: int,
+    page_size: int,
+    window: int,
+    ordered: bool = False,
 ) -> WorkList:
     require_contiguous("work_list", lens=lens)
     starts = torch.empty(rows + 1, dtype=torch.int32, device=lens.device)
@@ -165,6 +211,8 @@ def _launch(
         window,
         UNIT=page_size or 1,
         PACKED=page_size == 0,
+        ORDERED=ordered,
+        PART=PART,
         BLOCK=next_power_of_2(rows),
         ITEMS=ITEMS,
         num_warps=4,
