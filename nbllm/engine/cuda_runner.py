@@ -494,6 +494,7 @@ class CudaRunner(Runner):
             pages=pages,
             kv_lens=lens[: short.chunks],
             chunk_rows=index,
+            whole=True,
         )
         batch = Batch(
             ids=ids[: short.tokens],
@@ -539,7 +540,12 @@ class CudaRunner(Runner):
             max_kv_len=0,
             chunks=[],
             last=last,
-            packed=Packed(q_starts=starts, pages=pages.view(tables.shape), kv_lens=lens),
+            packed=Packed(
+                q_starts=starts,
+                pages=pages.view(tables.shape),
+                kv_lens=lens,
+                whole=len(last) == len(plan.chunks) and not scored,
+            ),
         )
         return batch, rows.int()
 

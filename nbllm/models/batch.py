@@ -1,7 +1,8 @@
 """The contract between the engine and the models: the tensors of one step."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -48,6 +49,7 @@ class Packed:
     kv_lens: Tensor | None = None  # [C] tokens in the cache once these are written
     chunk_rows: Tensor | None = None  # [C] which of `pages` each chunk has; None: its own number
     uniform: bool = False  # a token's attention must not depend on which tokens are beside it
+    whole: bool = False  # there are only chunks, and `Batch.last` is the last token of each
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,12 +69,22 @@ class Batch:
     packed: Packed | None = None  # set: instead of `chunks`, and there is no `max_kv_len`
     side: Tensor | None = None  # [layers, 2, S, K, L, D] set: the B requests' tokens side by side
     tree: Tree | None = None  # set: the same as `beams`, as a GPU's kernels read it
+    wanted: Tensor | None = None  # set, for the last layer: the tokens that it is to give, `last`
     shared: dict[Hashable, Any] = field(default_factory=dict)
 
     @property
     def fused(self) -> bool:
         """Whether one launch goes from a layer's projection to its queries and the cache."""
         return self.packed is not None or use_triton(self.kv)
+
+    def of_layers(self, count: int) -> list["Batch"]:
+        """What each of `count` layers takes; the last one's output matters only where there are logits."""
+        last = self if self.last is None else replace(self, wanted=self.last)
+        return [*repeat(self, count - 1), last]
+
+    def pick(self, x: Tensor) -> Tensor:
+        """Of x [T, N] what this layer is to give; its attention gives no more either."""
+        return x if self.wanted is None else x.index_select(0, self.wanted)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What every layer needs alike: made by the first one that asks."""

@@ -6,6 +6,7 @@ layers. Elsewhere the same functions run as their references. Shapes as in layer
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,9 +46,16 @@ def write(
 
 
 def attend(q: Tensor, batch: Batch, of: PagedAttention) -> Tensor:
-    """One token each of the decoding requests, then the chunks: q [T, H, D] -> [T, H, D]."""
+    """One token each of the decoding requests, then the chunks: q [T, H, D] -> [T, H, D].
+
+    Or of the tokens that `batch.wanted` names.
+    """
     packed = batch.packed
     assert packed is not None, "a batch of a GPU is packed, or one of beams"
+    if batch.wanted is not None:
+        if packed.whole:
+            return _ends(batch.pick(q), batch, packed, of)
+        return batch.pick(attend(q, replace(batch, wanted=None), of))
     count = len(batch.kv_lens)
     if packed.q_starts is None:
         return _decode(q, batch, packed, of, torch.empty_like(q))
@@ -61,6 +69,15 @@ def attend(q: Tensor, batch: Batch, of: PagedAttention) -> Tensor:
         _decode(q[:count], batch, packed, of, out[:count])
     _prefill(q[count:], batch, packed, of, out[count:])
     return out
+
+
+def _ends(q: Tensor, batch: Batch, packed: Packed, of: PagedAttention) -> Tensor:
+    """The last token of each chunk: as if it were decoded."""
+    assert packed.pages is not None
+    assert packed.kv_lens is not None
+    where = q, batch.kv, of.layer, packed.pages, packed.kv_lens, of.scale
+    how = {"rows": packed.chunk_rows, "window": of.window, "softcap": of.softcap}
+    return decode_attention(*where, **how)
 
 
 def _decode(q: Tensor, batch: Batch, packed: Packed, of: PagedAttention, out: Tensor) -> Tensor:

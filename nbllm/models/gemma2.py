@@ -59,7 +59,7 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, residual: Tensor | None, cos_sin: Tensor, batch: Batch):
         x, residual = self.input_layernorm.add(x, residual)
         x = self.post_attention_layernorm(self.self_attn(x, cos_sin, batch))
-        x, residual = self.pre_feedforward_layernorm.add(x, residual)
+        x, residual = self.pre_feedforward_layernorm.add(x, batch.pick(residual))
         return self.post_feedforward_layernorm(self.mlp(x)), residual
 
 

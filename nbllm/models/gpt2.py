@@ -53,7 +53,7 @@ class Layer(nn.Module):
         self.mlp = MLP(c)
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
-        x = self.attn(x, batch, norm=self.ln_1, add=x)
+        x = self.attn(x, batch, norm=self.ln_1, add=batch.pick(x))
         return self.mlp(x, norm=self.ln_2, add=x)
 
 
@@ -67,9 +67,9 @@ class Decoder(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:  # [R, hidden]
         x = self.wte(batch.ids) + self.wpe(batch.positions)
-        for layer in self.h:
-            x = layer(x, batch)
-        return self.ln_f(x if batch.last is None else x[batch.last])
+        for layer, of_it in zip(self.h, batch.of_layers(len(self.h)), strict=True):
+            x = layer(x, of_it)
+        return self.ln_f(x)
 
 
 class GPT2LMHeadModel(nn.Module):

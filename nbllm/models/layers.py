@@ -21,7 +21,7 @@ from nbllm_kernels.rms_norm import add_rms_norm, added_ref, rms_norm
 from nbllm_kernels.row_attention import row_attention, side_mask, side_rows
 from nbllm_kernels.silu_mul import silu_mul
 from nbllm_kernels.skinny_linear import ACTS, MOST, Norm, choose, skinny_linear, takes_norm
-from nbllm_kernels.skinny_tiles import BlockTile
+from nbllm_kernels.skinny_tiles import BlockTile, RowsTile, RowTile, Tile
 
 from . import fused
 from .batch import Batch, Beams, Chunk
@@ -50,10 +50,13 @@ class Linear(nn.Module):
         """The weights are there and will not change: prepare what makes them fast."""
         self.packed = pack(self.weight, self.bias)
 
+    def tile(self, x: Tensor, gate: bool = False) -> Tile | None:
+        """With what own kernels do it; None: a product of any size is faster."""
+        return choose(x, self.weight, gate, self.most)
+
     def few(self, x: Tensor, gate: bool = False) -> bool:
         """Whether x has so few rows that the sum and, of few columns, the norm cost no launch."""
-        tile = choose(x, self.weight, gate, self.most)
-        return tile is not None and not isinstance(tile, BlockTile)
+        return isinstance(self.tile(x, gate), RowTile | RowsTile)
 
     def forward(
         self,
@@ -70,7 +73,7 @@ class Linear(nn.Module):
         act: a name of `skinny_linear.ACTS`; add [T, out]. parts: there may be several tensors to
         add up instead of one, [S, T, out] in float32, as the `add` of a norm takes it.
         """
-        tile, of = choose(x, self.weight, gate, self.most), None if norm is None else norm.fused
+        tile, of = self.tile(x, gate), None if norm is None else norm.fused
         if norm is not None and not (of and takes_norm(x, tile)):
             x, of = norm(x), None
         if isinstance(tile, BlockTile) and tile.splits > 1 and not parts:
@@ -183,22 +186,25 @@ class PagedAttention(nn.Module):
         self.scale = head_dim**-0.5 if scale is None else scale
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> Tensor:
-        """q [T, H, D], k and v [T, K, D] -> [T, H * D]."""
+        """q [T, H, D], k and v [T, K, D] -> [T, H * D], or what `batch.wanted` says of it."""
         if batch.fused:
             return self.fused(torch.cat((q, k, v), 1).flatten(1), batch, q.shape[1])
+        return batch.pick(self.paged(q, k, v, batch).flatten(1))
+
+    def paged(self, q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> Tensor:
         slots = batch.once("slots", lambda: slot_rows(batch.kv, batch.slots))
         write_kv(batch.kv, k, v, slots[self.layer])
         if batch.beams is not None:
-            return self.beams(q, batch.beams, batch).flatten(1)
+            return self.beams(q, batch.beams, batch)
         if not batch.chunks:
-            return self.decode(q, k, v, batch).flatten(1)
+            return self.decode(q, k, v, batch)
         out, decoding = torch.empty_like(q), len(batch.kv_lens)
         if decoding:
             out[:decoding] = self.decode(q[:decoding], k[:decoding], v[:decoding], batch)
         for chunk in batch.chunks:
             new = self.prefill(q[chunk.tokens], chunk, batch)
             out.index_copy_(0, chunk.tokens.flatten(), new.flatten(0, 1))
-        return out.flatten(1)
+        return out
 
     def fused(
         self,
@@ -208,7 +214,7 @@ class PagedAttention(nn.Module):
         cos_sin: Tensor | None = None,
         norms: tuple[RMSNorm, RMSNorm] | None = None,
     ) -> Tensor:
-        """qkv [T, (H + 2 K) * D] of a `batch.fused` -> [T, H * D].
+        """qkv [T, (H + 2 K) * D] of a `batch.fused` -> [T, H * D], as `forward`.
 
         cos_sin: `rope_table`, if queries and keys are rotated; norms: of their heads, if any.
         """

@@ -97,11 +97,11 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, residual: Tensor | None, cos_sin: Tensor, batch: Batch):
         if batch.fused and self.mlp.few(x):
             x = whole(x, residual)
-            x = self.self_attn(x, cos_sin, batch, norm=self.input_layernorm, add=x)
+            x = self.self_attn(x, cos_sin, batch, norm=self.input_layernorm, add=batch.pick(x))
             return self.mlp(x, norm=self.post_attention_layernorm, add=x), None
         x, residual = self.input_layernorm.add(x, residual)
         x = self.self_attn(x, cos_sin, batch, parts=True)
-        x, residual = self.post_attention_layernorm.add(x, residual)
+        x, residual = self.post_attention_layernorm.add(x, batch.pick(residual))
         return self.mlp(x, parts=True), residual
 
 
@@ -121,12 +121,9 @@ class Decoder(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:  # [R, hidden]
         x, residual = self.embed_tokens(batch.ids), None
-        for layer, cos_sin in zip(self.layers, self.rotations(batch), strict=True):
-            x, residual = layer(x, residual, cos_sin, batch)
-        if batch.last is not None:
-            # x may come in parts, see `Linear.forward`
-            x = x.index_select(-2, batch.last)
-            residual = None if residual is None else residual[batch.last]
+        each = batch.of_layers(len(self.layers))
+        for layer, cos_sin, of_it in zip(self.layers, self.rotations(batch), each, strict=True):
+            x, residual = layer(x, residual, cos_sin, of_it)
         return self.norm.add(x, residual)[0]
 
 

@@ -69,14 +69,15 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, residual: Tensor | None, batch: Batch):
         """x [T, N], or parts of it, and what to add -> the same of the next layer."""
         if not self.norm_first:
-            x = self.self_attn_layer_norm(self.self_attn(x, batch, add=x))
+            x = self.self_attn_layer_norm(self.self_attn(x, batch, add=batch.pick(x)))
             return self.final_layer_norm(self.mlp(x, add=x)), None
         if batch.fused and self.fc1.few(x):
             x = whole(x, residual)
-            x = self.self_attn(x, batch, norm=self.self_attn_layer_norm, add=x)
+            x = self.self_attn(x, batch, norm=self.self_attn_layer_norm, add=batch.pick(x))
             return self.mlp(x, norm=self.final_layer_norm, add=x), None
         x, residual = self.self_attn_layer_norm.add(x, residual)
-        x, residual = self.final_layer_norm.add(self.self_attn(x, batch, parts=True), residual)
+        x, residual = self.self_attn(x, batch, parts=True), batch.pick(residual)
+        x, residual = self.final_layer_norm.add(x, residual)
         return self.mlp(x, parts=True), residual
 
 
@@ -97,12 +98,8 @@ class Decoder(nn.Module):
         x = self.project_in(self.embed_tokens(batch.ids))
         x = x + self.embed_positions(batch.positions + POSITION_OFFSET)
         residual = None
-        for layer in self.layers:
-            x, residual = layer(x, residual, batch)
-        if batch.last is not None:
-            # x may come in parts, see `Linear.forward`
-            x = x.index_select(-2, batch.last)
-            residual = None if residual is None else residual[batch.last]
+        for layer, of_it in zip(self.layers, batch.of_layers(len(self.layers)), strict=True):
+            x, residual = layer(x, residual, of_it)
         return self.project_out(self.final_layer_norm.add(x, residual)[0])
 
 
