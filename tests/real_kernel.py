@@ -1,6 +1,29 @@
 """A kernel in a process of its own, for tests that need real signals and real messages."""
 
+import json
 from contextlib import contextmanager
+from pathlib import Path
+
+TINY = Path(__file__).parents[1] / "nbllm" / "assets" / "tiny"
+LARGE = {
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+}
+"""As many weights as a GPU needs some milliseconds a token for, lest all is over before an interrupt."""
+
+
+def load_line(device, folder):
+    """A cell that loads a model: the bundled one, on a GPU a large one with its tokenizer."""
+    if device != "cuda":
+        return f"%nbllm load tiny --device {device}"
+    for file in TINY.glob("*.json"):
+        changes = LARGE if file.name == "config.json" else {}
+        (folder / file.name).write_text(json.dumps(json.loads(file.read_text()) | changes))
+    return f"%nbllm load {folder} --load-format dummy --device cuda"
 
 
 class Kernel:

@@ -8,6 +8,7 @@ import copy
 import pytest
 import torch
 from tiny_models import WINDOW, write_model
+from torch import nn
 
 from nbllm import LLM, BeamSearchParams, SamplingParams
 
@@ -155,6 +156,25 @@ def test_logprobs(pair):
         assert len(position) >= 2
         for token, logprob in position.items():
             assert abs(row[token].item() - logprob.logprob) < 1e-4
+
+
+def test_the_last_layer_gives_what_has_logits(pair):
+    llm, _ = pair
+    if llm.case not in NATIVE:
+        return
+    lists = (m for m in llm.engine.runner.model.modules() if isinstance(m, nn.ModuleList))
+    first, *_, last = next(m for m in lists if len(m) == llm.config.num_layers)
+    rows = []
+    keep = lambda module, args, out: rows.append((out[0] if isinstance(out, tuple) else out).shape)  # noqa: E731
+    hooks = [layer.register_forward_hook(keep) for layer in (first, last)]
+    try:
+        llm.reset_prefix_cache()
+        llm.generate(prompts()[4], SamplingParams(temperature=0, max_tokens=1), use_tqdm=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    # on a GPU the step is one that was captured before
+    assert not rows or [shape[-2] for shape in rows] == [100, 1]
 
 
 def test_beams(pair):

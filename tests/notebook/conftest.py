@@ -307,5 +307,6 @@ def environment(tmp_path_factory):
     """Of a kernel that reads no configuration of this machine's user."""
     home = tmp_path_factory.mktemp("jupyter")
     names = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR")
-    path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
+    mine = [str(ROOT), str(ROOT / "kernels"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    path = os.pathsep.join(filter(None, mine))
     return {**os.environ, **{name: str(home / name) for name in names}, "PYTHONPATH": path}

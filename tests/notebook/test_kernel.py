@@ -3,13 +3,13 @@
 import time
 
 import pytest
-from real_kernel import running
+from real_kernel import load_line, running
 
 
 @pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def kernel(request, environment):
-    setup = f"%load_ext nbllm\n%nbllm load tiny --device {request.param}"
-    with running(environment, setup) as kernel:
+def kernel(request, environment, tmp_path_factory):
+    load = load_line(request.param, tmp_path_factory.mktemp("model"))
+    with running(environment, f"%load_ext nbllm\n{load}") as kernel:
         kernel.run(
             "import pandas, nbllm\nrows = pandas.DataFrame({'x': [str(i) for i in range(400)]})"
         )
@@ -61,6 +61,7 @@ def test_an_interrupted_cell_without_a_name_shows_what_there_is(kernel):
 
 
 def test_an_interrupted_search_keeps_the_best_so_far(kernel):
+    kernel.run("%beam --width 8 -m 2 Once")  # the first one compiles on a GPU
     kernel.run("def later():\n    import os, signal, threading\n"
                "    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()")  # fmt: skip
     reply, messages = kernel.run(
