@@ -13,6 +13,9 @@ Where there are more items than a GPU runs at a time they are sorted, the whole 
 left of each row, the most before the least: then multiprocessors come to their ends together.
 """
 
+# in a kernel, types are Triton's business
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -209,7 +209,7 @@ def test_batches_limits_and_single_prompts_agree(llm):
     assert free_pages(llm) == 0
 
 
-def test_a_wave_is_no_wider_than_a_step(llama, monkeypatch):
+def test_a_wave_is_no_wider_than_a_step(llama, monkeypatch, on_gpu):
     prompts = [[i + 1] * 3 for i in range(5)]
     with LLM(llama[0]) as llm:
         want = [ids(o) for o in llm.beam_search(prompts, PARAMS)]
@@ -218,7 +218,8 @@ def test_a_wave_is_no_wider_than_a_step(llama, monkeypatch):
         forward = model.forward
         monkeypatch.setattr(model, "forward", lambda b: sizes.append(len(b.ids)) or forward(b))
         assert [ids(o) for o in llm.beam_search(prompts, PARAMS)] == want
-        assert max(sizes[1:]) == 6  # after the prompts: two searches of three beams
+        # after the prompts: two searches of three beams; a GPU's steps were captured before
+        assert on_gpu or max(sizes[1:]) == 6
         assert ids(llm.beam_search([3], BeamSearchParams(beam_width=20, max_tokens=4))[0])
 
 

@@ -9,7 +9,7 @@ from fake_memory import FakeMapper
 from interrupting import InterruptAtLine
 from tiny_models import write_model
 
-from nbllm import LLM, BeamSearchParams, SamplingParams
+from nbllm import LLM, BeamSearchParams, SamplingParams, llm
 from nbllm.engine import build, cuda_memory, kv_memory
 from nbllm.engine.kv_memory import MappedMemory, chunk_pages
 from nbllm.engine.pages import PagePool
@@ -20,6 +20,12 @@ PAGE = 24576
 """Bytes of a page of the tiny Llama."""
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
 LONG = SamplingParams(temperature=0, max_tokens=150, ignore_eos=True)
+
+
+@pytest.fixture(autouse=True)
+def _on_a_cpu(monkeypatch):
+    """The GPU is made up, whatever --device says."""
+    monkeypatch.setattr(llm, "pick_device", lambda device: torch.device("cpu"))
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_what_a_thread_raises_is_raised(llama, monkeypatch):
         stream.Carrier, "copy", lambda self, stored, target: (_ for _ in ()).throw(OSError("gone"))
     )
     with pytest.raises(OSError, match="gone"):
-        LLM(llama[0])
+        LLM(llama[0], device="cpu")
     assert left_behind() == before
 
 
