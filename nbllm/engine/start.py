@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -30,25 +31,28 @@ def start(
     Whatever ends this early, an interrupt too, leaves nothing behind: threads, files, memory.
     """
     network = engine = weights = None
+    # kernels run where the current device is
+    home = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
     try:
         with room_for_weights(device):
             network = origin.build(dtype, device)
         weights = origin.weights(network)
-        with weights:
-            engine, max_len = new_engine(
-                network,
-                origin.config,
-                dtype,
-                device,
-                limits,
-                refill=_refill(origin),
-                owned=origin.folder is not None,
-                processed_logprobs=processed_logprobs,
-                deterministic=deterministic,
-            )
-            engine.runner.warm_up()
-            weights.wait()
-        origin.ready(network)
+        with home:
+            with weights:
+                engine, max_len = new_engine(
+                    network,
+                    origin.config,
+                    dtype,
+                    device,
+                    limits,
+                    refill=_refill(origin),
+                    owned=origin.folder is not None,
+                    processed_logprobs=processed_logprobs,
+                    deterministic=deterministic,
+                )
+                engine.runner.warm_up()
+                weights.wait()
+            origin.ready(network)
         return engine, max_len
     except BaseException as error:
         # a notebook keeps its last traceback, and that its frames

@@ -189,7 +189,8 @@ class TransformersModel(nn.Module):
     def fill(self, folder: Path | None) -> None:
         """Load the weights of a folder, or make a model without any."""
         if folder is None:
-            causal = _new(self.hf, self.dtype)
+            with self.device:  # a large one's random weights take minutes on a CPU
+                causal = _new(self.hf, self.dtype)
         else:
             causal = _loaded(folder, self.hf, self.dtype)
         self.causal = causal.to(self.device).requires_grad_(False)
