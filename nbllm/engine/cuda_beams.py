@@ -129,6 +129,8 @@ class CapturedWave:
             RECORDS, self.shape.record_words, dtype=torch.int32, pin_memory=runner.on_gpu
         )
         self._records = records
+        # numpy's, since torch takes every thread for an array of this size, and waits for them
+        self._fields = {n: v.numpy() for n, v in self.shape.record_views(records).items()}
         self._dropped = np.zeros(len(requests), bool)  # aborted, and the device knows
         self._launched, self._whole = 0, True
         self._pending = deque[tuple[int, torch.cuda.Event | None]]()
@@ -243,9 +245,8 @@ class CapturedWave:
     def _found(self, steps: range) -> tuple[Progress, list[Step]]:
         """Some steps from their records, and how far the searches are then."""
         count, new = len(self.requests), list[Step]()
-        at = torch.tensor([s % RECORDS for s in steps], dtype=torch.int64)
-        views = self.shape.record_views(self._records[at])
-        every = {name: view[:, :count].numpy() for name, view in views.items()}
+        at = [s % RECORDS for s in steps]
+        every = {name: field[at, :count] for name, field in self._fields.items()}
         ended, lives = self.progress.ended.copy(), self.progress.lives.copy()
         finished = self._finished
         for i, step in enumerate(steps):
