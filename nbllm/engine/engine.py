@@ -274,7 +274,7 @@ class Engine:
         for request in {*(sampled[i] for i in ended), *self._watched.values()}:
             if stop := stop_of(request):
                 self._end(request, *stop)
-        return int(counts.sum())
+        return len(index) if len(samples.tokens) == 1 else int(counts.sum())
 
     def _append(self, requests: list[Request], samples: Samples, counts: np.ndarray) -> None:
         """The one loop over all rows of a step; see `Request` for why the tokens come last."""

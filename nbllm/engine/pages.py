@@ -143,9 +143,9 @@ class PagePool:
         """`count` free pages, the least worth keeping first; the caller has asked for `room`."""
         taken = []
         for _ in range(count):
-            page = next(reversed(self.blank)) if self.blank else next(iter(self.cached))
-            self._forget_block(page)
-            self.blank.pop(page, None)
+            if not self.blank:
+                self._forget_block(next(iter(self.cached)))  # which makes it a blank one
+            page, _ = self.blank.popitem()
             self.refs[page] = 1
             taken.append(page)
         return taken
@@ -219,9 +219,9 @@ class PagePool:
         for i in range(len(request.chain), request.num_cached // PAGE_SIZE):
             before = request.chain[-1] if request.chain else ROOT
             tokens = tuple(request.tokens[i * PAGE_SIZE : (i + 1) * PAGE_SIZE])
-            page = self._page_of.setdefault((before, tokens), request.pages[i])
+            page = self._page_of.setdefault(key := (before, tokens), request.pages[i])
             if page not in self._block_of:
-                self._key_of[page] = (before, tokens)
+                self._key_of[page] = key
                 self._block_of[page] = next(self._ids)
             request.chain.append(self._block_of[page])
 

@@ -199,6 +199,8 @@ class Scheduler:
 
     def _admit(self, budget: int) -> None:
         """Start waiting requests, in order, while there are rows, pages and budget for them."""
+        if not self.waiting:
+            return
         begun = {self._find(r)[2] for r in self.prefilling} - {None}
         later = []
         while self.waiting and len(self.rows.free) > len(later) and budget > 0:
