@@ -52,7 +52,9 @@ def main() -> None:
     )
     parser.add_argument("--model", help=of_which)
     parser.add_argument("--only", choices=("beams",), help="gpu: only these cases")
-    parser.add_argument("--peers", action="store_true", help="gpu, families: transformers too")
+    parser.add_argument(
+        "--peers", action="store_true", help="gpu, growth, families: transformers too"
+    )
     parser.add_argument("--first", type=int, help="stop after so many figures")
     args = parser.parse_args()
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
@@ -68,7 +70,7 @@ def main() -> None:
         "notebook": [args.model],
         "profile": [shape],
         "families": [shape, args.peers],
-        "growth": [shape],
+        "growth": [shape, args.peers],
         "server": [shape],
     }
     model = options.get(args.name, [])

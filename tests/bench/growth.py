@@ -1,4 +1,7 @@
-"""How costs grow on a GPU: with the rows of a step, the queue, an edited prompt, beams."""
+"""How costs grow on a GPU: with the rows of a step, its context, the queue, an edited prompt, beams.
+
+`plots.py` draws the first two. peers: `transformers`' own `generate` for some of them.
+"""
 
 import random
 import statistics
@@ -11,10 +14,15 @@ import torch
 
 from nbllm import LLM, BeamSearchParams
 
-from .fields import params, step
-from .gpu import KV_BYTES, LONG, VOCAB, greedy, random_prompts, seconds, write_folder
+from . import gpu_transformers
+from .fields import TOKENS, params, step
+from .gpu import KV_BYTES, LONG, SHAPES, VOCAB, greedy, random_prompts, seconds, write_folder
 
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+CONTEXTS = (128, 512, 2000, 7900, 32000)
+"""Tokens in the cache of one row."""
+PEERS = (1, 8, 32, 128)
+"""Rows that `transformers` is given."""
 QUEUED = (10, 100, 1000)
 SEATS, SHORT = 16, 24
 """Requests that run at a time where others queue, and the tokens that each makes."""
@@ -22,7 +30,7 @@ EDITED = 24
 """Tokens at the end of a prompt that are others the next time."""
 
 
-def run(name: str) -> Iterator[tuple[str, float, str]]:
+def run(name: str, peers: bool = False) -> Iterator[tuple[str, float, str]]:
     with tempfile.TemporaryDirectory() as folder:
         write_folder(name, Path(folder))
         how = {"load_format": "dummy", "kv_cache_memory_bytes": KV_BYTES, "device": "cuda"}
@@ -32,12 +40,21 @@ def run(name: str) -> Iterator[tuple[str, float, str]]:
         with LLM(folder, max_num_seqs=SEATS, **how) as llm:
             for case, figure, unit in _queue(llm):
                 yield f"{name}, {case}", figure, unit
+        if peers:
+            for case, figure, unit in _transformers(
+                folder, SHAPES[name]["max_position_embeddings"]
+            ):
+                yield f"{name}, {case}, transformers", figure, unit
 
 
 def _of_one(llm: LLM) -> Iterator[tuple[str, float, str]]:
     for rows in ROWS:
         took = step(llm, rows, [params(temperature=0)] * rows, 1000)
-        yield f"a step of {rows} rows at 1,000 tokens", took * 1e3, "ms"
+        yield _of_rows(rows), took * 1e3, "ms"
+    for length in CONTEXTS:
+        if length + TOKENS <= llm.max_model_len:
+            took = step(llm, 1, [params(temperature=0)], length)
+            yield _at(length), took * 1e3, "ms"
     if llm.max_model_len >= 8000:
         yield "first token of 7,900, the end edited", _edited(llm) * 1e3, "ms"
     for width, count in ((4, 1), (4, 4), (4, 16), (4, 32), (8, 16), (16, 16)):
@@ -45,6 +62,33 @@ def _of_one(llm: LLM) -> Iterator[tuple[str, float, str]]:
         search = BeamSearchParams(beam_width=width, max_tokens=64, ignore_eos=True)
         took = seconds(llm, lambda p=prompts, q=search: llm.beam_search(p, q), 2)
         yield f"beams {width} x {count}, a step", took / 64 * 1e3, "ms"
+
+
+def _of_rows(rows: int) -> str:
+    return f"a step of {rows} rows at 1,000 tokens"
+
+
+def _at(length: int) -> str:
+    return f"a step at {length} tokens"
+
+
+def _transformers(folder: str, longest: int) -> Iterator[tuple[str, float, str]]:
+    """A step is what more tokens take, by their number."""
+    model = gpu_transformers.build(folder, "cuda")
+
+    def took(rows: int, length: int, few: int = 4, many: int = 36) -> float:
+        prompts = random_prompts(rows, length, length, 1)
+        each = [
+            gpu_transformers.seconds(lambda n=n: gpu_transformers.generate(model, prompts, n))
+            for n in (few, many)
+        ]
+        return (each[1] - each[0]) / (many - few) * 1e3
+
+    for rows in PEERS:
+        yield _of_rows(rows), took(rows, 1000), "ms"
+    for length in CONTEXTS:
+        if length + TOKENS <= longest:
+            yield _at(length), took(1, length), "ms"
 
 
 def _edited(llm: LLM) -> float:
