@@ -517,7 +517,7 @@ class CudaRunner(Runner):
         for table, (request, start, stop) in zip(tables, plan.chunks, strict=True):
             at, new = starts[-1], np.arange(start, stop)
             table[: pages_for(stop)] = request.pages[: pages_for(stop)]
-            ids.append(np.array(request.tokens[start:stop]))
+            ids.append(np.fromiter(request.tokens[start:stop], np.int64, stop - start))
             positions.append(new)
             slots.append(table[new // PAGE_SIZE] * PAGE_SIZE + new % PAGE_SIZE)
             scored += [at + i - start for i in request.scored(start, stop)]

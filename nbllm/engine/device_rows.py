@@ -29,6 +29,7 @@ FIXED = (
     *("limit", "seed", "top_k", "temperature", "top_p", "min_p"),
     *("repetition", "frequency", "presence", "min_length"),
 )
+MOVING = (*GROWING, "done")
 NOBODY = -1
 
 
@@ -54,6 +55,7 @@ class DeviceRows:
             words = _dtype_of(name, rows).itemsize // 4
             self._starts[name], self._widths[name] = total, words
             total += -(-int(np.prod(shape)) * words // ALIGNED) * ALIGNED
+        self._words_of: dict[tuple[str, ...], np.ndarray] = {}
         self._mirror = np.zeros(total, np.int32)
         self.words = torch.zeros(total, dtype=torch.int32, device=device)
         self._host, views = {}, {}
@@ -136,16 +138,15 @@ class DeviceRows:
             which = index[moved]
             host["done"][which] = 0
             self._stale[which] = False
-            places.append(self._places("done", which))
             for name in GROWING:
                 host[name][which] = getattr(rows, name)[which]
-                places.append(self._places(name, which))
+            places.append(self._places_of(MOVING, which))
         num_pages = rows.capacity[index] // PAGE_SIZE
         if anew.any():
             which = index[anew]
             for name in FIXED:
                 host[name][which] = getattr(rows, name)[which]
-                places.append(self._places(name, which))
+            places.append(self._places_of(FIXED, which))
             # where it stays 0 nobody looks at stop ids
             host["min_length"][which] *= (rows.wants[which] & STOPS) > 0
             self._num_pages[which], self._placement[which] = 0, rows.placement[which]
@@ -177,6 +178,15 @@ class DeviceRows:
         new = np.flatnonzero(self._host["index"][:size] != wanted)
         self._host["index"][:size] = wanted
         return self._places("index", new)
+
+    def _places_of(self, names: tuple[str, ...], rows: np.ndarray) -> np.ndarray:
+        """The words of some fields of some rows."""
+        if names not in self._words_of:
+            widths = [(self._starts[n], self._widths[n]) for n in names]
+            words = [(start + i, width) for start, width in widths for i in range(width)]
+            self._words_of[names] = np.array(words).T
+        first, width = self._words_of[names]
+        return (first + rows[:, None] * width).ravel()
 
     def _places(self, name: str, elements: np.ndarray) -> np.ndarray:
         first = self._starts[name] + elements * self._widths[name]

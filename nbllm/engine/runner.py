@@ -166,7 +166,7 @@ class Runner:
         for request, start, stop in plan.chunks:
             new = np.arange(start, stop)
             table = np.array(request.pages[: pages_for(stop)])
-            ids.append(np.array(request.tokens[start:stop]))
+            ids.append(np.fromiter(request.tokens[start:stop], np.int64, stop - start))
             positions.append(new)
             slots.append(_slots(table[new // PAGE_SIZE], new))
             scored += [at + i - start for i in request.scored(start, stop)]
