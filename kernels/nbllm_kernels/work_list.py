@@ -9,8 +9,8 @@ that many programs fits every step; nothing about a length is known to the host,
 Every program of the kernel sums all counts, which is cheap, and writes its share of the list. An
 item is one record, since whoever works on it waits for each load that another one leads to.
 
-Where there are more items than a GPU runs at a time they are sorted, the whole ones before what is
-left of each row, the most before the least: then multiprocessors come to their ends together.
+A list may be sorted, the whole items before what is left of each row, the most before the least: if
+there are more than a GPU runs at a time, multiprocessors then come to their ends together.
 """
 
 # in a kernel, types are Triton's business
@@ -28,7 +28,7 @@ from ._triton import jit, next_power_of_2, require_contiguous, tl, use_triton
 ITEMS = 16
 """Items that one program of the kernel writes."""
 PART = 1 << 16
-"""More than the items of a row."""
+"""More than the items of a row of the cache; tiles of new tokens may be more, and are not told apart."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,7 +38,9 @@ class WorkList:
     # [capacity, 4] int32: row, -1 for no item; first token; last + 1; the row's items, and which of
     # them it is times PART
     items: Tensor
-    starts: Tensor  # [B + 1] int32, the first item of each row, then their number
+    # [B + 1] int32, the items of all rows before, then of all: an item's number is its row's start
+    # and which of the row's it is, wherever it stands in a sorted list
+    starts: Tensor
     least: int  # units in an item at the least
     arrivals: Tensor | None = None  # [B, K] int32 zeros, for whoever merges the items of a row
 

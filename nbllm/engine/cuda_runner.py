@@ -494,7 +494,7 @@ class CudaRunner(Runner):
             pages=pages,
             kv_lens=lens[: short.chunks],
             chunk_rows=index,
-            whole=True,
+            ends=True,
         )
         batch = Batch(
             ids=ids[: short.tokens],
@@ -544,7 +544,7 @@ class CudaRunner(Runner):
                 q_starts=starts,
                 pages=pages.view(tables.shape),
                 kv_lens=lens,
-                whole=len(last) == len(plan.chunks) and not scored,
+                ends=len(last) == len(plan.chunks) and not scored,
             ),
         )
         return batch, rows.int()

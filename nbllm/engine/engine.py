@@ -121,12 +121,12 @@ class Engine:
     def reset_prefix_cache(self) -> None:
         """Forget every cached prefix."""
         with self._turns:
-            self.scheduler.pages.forget_blocks()
+            self._forget_blocks()
 
     def weights_changed(self, model: nn.Module | None = None) -> None:
         """What was computed before does not count any more; `model`: instead of the one so far."""
         with self._turns, self._home:
-            self.scheduler.pages.forget_blocks()
+            self._forget_blocks()
             if model is not None:
                 self.runner.replace(model)
 
@@ -192,6 +192,11 @@ class Engine:
             kind, request = self._inbox[0]
             self._take(request) if kind == "add" else self._end(request, "abort")
             self._inbox.popleft()
+
+    def _forget_blocks(self) -> None:
+        whole, self._whole = self._whole, False  # an interrupt may leave a page in two places
+        self.scheduler.pages.forget_blocks()
+        self._whole = whole
 
     def _take(self, request: Request) -> None:
         if self._closed:

@@ -34,10 +34,10 @@ def start(
     # kernels run where the current device is
     home = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
     try:
-        with room_for_weights(device):
-            network = origin.build(dtype, device)
-        weights = origin.weights(network)
         with home:
+            with room_for_weights(device):
+                network = origin.build(dtype, device)
+            weights = origin.weights(network)
             with weights:
                 engine, max_len = new_engine(
                     network,
@@ -56,7 +56,7 @@ def start(
         return engine, max_len
     except BaseException as error:
         # a notebook keeps its last traceback, and that its frames
-        traceback.clear_frames(error.__traceback__)
+        _clear_frames(error)
         if weights is not None:
             weights.close()  # an interrupt may have come between it and its `with`
         if engine is not None:
@@ -67,6 +67,13 @@ def start(
         if device.type == "cuda" and torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         raise
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Of what was raised, and of what it was raised for: a model may be half made in one."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _refill(origin: Origin) -> Callable[[nn.Module], None] | None:

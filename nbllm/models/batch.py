@@ -49,7 +49,7 @@ class Packed:
     kv_lens: Tensor | None = None  # [C] tokens in the cache once these are written
     chunk_rows: Tensor | None = None  # [C] which of `pages` each chunk has; None: its own number
     uniform: bool = False  # a token's attention must not depend on which tokens are beside it
-    whole: bool = False  # there are only chunks, and `Batch.last` is the last token of each
+    ends: bool = False  # there are only chunks, and `Batch.last` is the last token of each
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +79,7 @@ class Batch:
 
     def of_layers(self, count: int) -> list["Batch"]:
         """What each of `count` layers takes; the last one's output matters only where there are logits."""
+        assert self.last is None or (self.beams is None and self.tree is None)
         last = self if self.last is None else replace(self, wanted=self.last)
         return [*repeat(self, count - 1), last]
 

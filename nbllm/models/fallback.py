@@ -114,6 +114,10 @@ def _probed(hf: Any, dtype: torch.dtype = torch.bfloat16) -> list[probe.Layer]:
     return probe.layers_of(hidden, model.logits, hf.num_hidden_layers)
 
 
+def _gpus(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []
+
+
 def _new(hf: Any, dtype: torch.dtype) -> Any:
     """The model without weights; transformers writes into the config that it is given."""
     probe.registered()
@@ -121,6 +125,8 @@ def _new(hf: Any, dtype: torch.dtype) -> Any:
         return AutoModelForCausalLM.from_config(
             copy.deepcopy(hf), attn_implementation=probe.NAME, dtype=dtype
         ).eval()
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         if isinstance(error, KeyError) and error.args == (probe.NAME,):
             raise ModelError("transformers has no attention interface for it") from None
@@ -189,7 +195,8 @@ class TransformersModel(nn.Module):
     def fill(self, folder: Path | None) -> None:
         """Load the weights of a folder, or make a model without any."""
         if folder is None:
-            with self.device:  # a large one's random weights take minutes on a CPU
+            # a large one's random weights take minutes on a CPU; nobody's generator is drawn from
+            with self.device, torch.random.fork_rng(_gpus(self.device)):
                 causal = _new(self.hf, self.dtype)
         else:
             causal = _loaded(folder, self.hf, self.dtype)

@@ -1,7 +1,7 @@
 """Attention by kernels: from a layer's projection to its output in two launches, or three.
 
-On a GPU nothing here asks for a length: work lists are made on the device, once a step, for all
-layers. Elsewhere the same functions run as their references. Shapes as in layers.py.
+On a GPU nothing here asks for a length: work lists are made on the device, once a step for all
+layers (and another for the last, if it has fewer queries). Elsewhere the same functions run as their references. Shapes as in layers.py.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def attend(q: Tensor, batch: Batch, of: PagedAttention) -> Tensor:
     packed = batch.packed
     assert packed is not None, "a batch of a GPU is packed, or one of beams"
     if batch.wanted is not None:
-        if packed.whole:
+        if not len(batch.wanted):  # parts of prompts: their keys and values were all
+            return q[:0]
+        if packed.ends:
             return _ends(batch.pick(q), batch, packed, of)
         return batch.pick(attend(q, replace(batch, wanted=None), of))
     count = len(batch.kv_lens)

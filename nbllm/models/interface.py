@@ -34,7 +34,9 @@ class TextGenerationModel(Protocol):
         """Final hidden states [R, N] of the R tokens that `batch.last` names (all, if it is None).
 
         Every attention layer hands its queries, keys and values [T, heads, D] to a
-        `layers.PagedAttention(layer, head_dim)` of its own, which keeps them in the KV cache.
+        `layers.PagedAttention(layer, head_dim)` of its own, which keeps them in the KV cache. With
+        `batch.of_layers` the last layer gives only these R tokens: what is added to its attention's
+        output goes through `batch.pick`.
         """
         ...
 

@@ -189,11 +189,14 @@ class PagedAttention(nn.Module):
         """q [T, H, D], k and v [T, K, D] -> [T, H * D], or what `batch.wanted` says of it."""
         if batch.fused:
             return self.fused(torch.cat((q, k, v), 1).flatten(1), batch, q.shape[1])
+        slots = batch.once("slots", lambda: slot_rows(batch.kv, batch.slots))
+        write_kv(batch.kv, k, v, slots[self.layer])
+        if batch.wanted is not None and not len(batch.wanted):
+            return q[:0].flatten(1)
         return batch.pick(self.paged(q, k, v, batch).flatten(1))
 
     def paged(self, q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> Tensor:
-        slots = batch.once("slots", lambda: slot_rows(batch.kv, batch.slots))
-        write_kv(batch.kv, k, v, slots[self.layer])
+        """Attention of all tokens, whose keys and values are in the cache: [T, H, D]."""
         if batch.beams is not None:
             return self.beams(q, batch.beams, batch)
         if not batch.chunks:

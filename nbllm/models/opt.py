@@ -67,7 +67,7 @@ class Layer(nn.Module):
         return self.fc2(self.fc1(x, norm=norm, act=self.act), add=add, parts=parts)
 
     def forward(self, x: Tensor, residual: Tensor | None, batch: Batch):
-        """x [T, N], or parts of it, and what to add -> the same of the next layer."""
+        """x [T, N], or parts of it, and what to add -> the same for the next layer, `batch.wanted` of it."""
         if not self.norm_first:
             x = self.self_attn_layer_norm(self.self_attn(x, batch, add=batch.pick(x)))
             return self.final_layer_norm(self.mlp(x, add=x)), None

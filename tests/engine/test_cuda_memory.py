@@ -352,6 +352,17 @@ def test_a_thousand_requests_of_all_lengths(wide, small_chunks):
         assert llm.info().num_free_pages == llm.info().num_pages
 
 
+def test_transformers_code_on_the_second_gpu(wide):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    how = {"model_impl": "transformers", "dtype": "float32"}
+    with LLM(wide, device="cuda:0", **how) as llm:
+        want = tokens(llm.generate(prompts(6), GREEDY, use_tqdm=False))
+    with LLM(wide, device="cuda:1", **how) as llm:
+        assert tokens(llm.generate(prompts(6), GREEDY, use_tqdm=False)) == want
+        assert torch.cuda.current_device() == 0
+
+
 def test_the_second_gpu(wide):
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two GPUs")

@@ -11,6 +11,7 @@ from tiny_models import WINDOW, write_model
 from torch import nn
 
 from nbllm import LLM, BeamSearchParams, SamplingParams
+from nbllm.engine import build
 
 SCALED = {"original_max_position_embeddings": 32, "rope_theta": 1e4, "factor": 8.0}
 LLAMA3 = {**SCALED, "rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0}
@@ -158,7 +159,7 @@ def test_logprobs(pair):
             assert abs(row[token].item() - logprob.logprob) < 1e-4
 
 
-def test_the_last_layer_gives_what_has_logits(pair):
+def test_the_last_layer_gives_what_has_logits(pair, on_gpu):
     llm, _ = pair
     if llm.case not in NATIVE:
         return
@@ -174,7 +175,38 @@ def test_the_last_layer_gives_what_has_logits(pair):
         for hook in hooks:
             hook.remove()
     # on a GPU the step is one that was captured before
-    assert not rows or [shape[-2] for shape in rows] == [100, 1]
+    assert on_gpu or [shape[-2] for shape in rows] == [100, 1]
+
+
+ON_TWIN = (
+    *("llama", "mistral", "mixtral", "gemma2", "gemma3", "smollm3", "gpt2"),
+    "opt, post-norm and projected",
+)
+
+
+@pytest.mark.parametrize("tokens", [None, 48], ids=["whole prompts", "parts of prompts"])
+def test_the_runner_of_a_gpu_agrees(pair, monkeypatch, on_gpu, tokens):
+    """More prompts than a captured step takes, then few; some of them scored."""
+    llm, _ = pair
+    if llm.case not in ON_TWIN or on_gpu:
+        return
+    limits = {"max_num_batched_tokens": tokens, "max_num_seqs": 24, "enable_prefix_caching": False}
+    many = [ids[i:] for i in range(0, 28, 7) for ids in prompts() if len(ids) > i]
+    assert len(many) > 16
+    plain, scored = GREEDY.clone(), GREEDY.clone()
+    plain.max_tokens, scored.max_tokens, scored.prompt_logprobs = 6, 6, 1
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "has_kernels", lambda kv: True)
+        twin = LLM(llm._folder, dtype="float32", **limits)
+    with twin:
+        for some, params in ((many, plain), (many[:10], plain), (many[:10], scored)):
+            theirs = twin.generate(some, params, use_tqdm=False)
+            ours = llm.generate(some, params, use_tqdm=False)
+            for a, b in zip(ours, theirs, strict=True):
+                assert a.outputs[0].token_ids == b.outputs[0].token_ids
+                for x, y in zip(a.prompt_logprobs or (), b.prompt_logprobs or (), strict=True):
+                    assert (x is None) == (y is None)
+                    assert all(abs(x[i].logprob - y[i].logprob) < 1e-4 for i in x or ())
 
 
 def test_beams(pair):

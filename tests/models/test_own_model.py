@@ -40,8 +40,8 @@ class OneLayer(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         x = self.tokens(batch.ids) + self.places(batch.positions)
         q, k, v = self.mix["qkv"](x).unflatten(-1, (3, HEADS, DIM)).unbind(1)
-        x = x + self.attend(q, k, v, batch)
-        return x if batch.last is None else x[batch.last]
+        [batch] = batch.of_layers(1)
+        return batch.pick(x) + self.attend(q, k, v, batch)
 
     def compute_logits(self, hidden: Tensor) -> Tensor:
         return self.head(hidden)

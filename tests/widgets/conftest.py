@@ -2,6 +2,7 @@
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from nbllm import resident
 
@@ -41,7 +42,9 @@ def current(name, llm, monkeypatch):
 def shell(resident_ascii_llm, monkeypatch, tmp_path):
     """A shell with the magics, over that model."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    shell = InteractiveShell.instance()
+    config = Config()
+    config.HistoryManager.enabled = False  # its file is gone when the process ends
+    shell = InteractiveShell.instance(config=config)
     shell.run_line_magic("load_ext", "nbllm")
     yield shell
     shell.run_line_magic("unload_ext", "nbllm")
