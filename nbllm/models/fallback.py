@@ -196,7 +196,7 @@ class TransformersModel(nn.Module):
         """Load the weights of a folder, or make a model without any."""
         if folder is None:
             # a large one's random weights take minutes on a CPU; nobody's generator is drawn from
-            with self.device, torch.random.fork_rng(_gpus(self.device)):
+            with torch.random.fork_rng(_gpus(self.device)), self.device:
                 causal = _new(self.hf, self.dtype)
         else:
             causal = _loaded(folder, self.hf, self.dtype)
