@@ -1,5 +1,6 @@
 """An IPython shell with the magics, and a fake LLM whose every step a test can control."""
 
+import atexit
 import math
 import os
 import sys
@@ -257,6 +258,7 @@ def bare_shell():
     shell = InteractiveShell.instance(config=config)
     yield shell
     InteractiveShell.clear_instance()
+    atexit.unregister(shell.atexit_operations)  # hundreds of shells take minutes to end together
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Widgets without a kernel: their comms go nowhere, what they display is kept."""
 
+import atexit
+
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
@@ -49,3 +51,4 @@ def shell(resident_ascii_llm, monkeypatch, tmp_path):
     yield shell
     shell.run_line_magic("unload_ext", "nbllm")
     InteractiveShell.clear_instance()
+    atexit.unregister(shell.atexit_operations)  # hundreds of shells take minutes to end together

@@ -163,7 +163,7 @@ def test_closing_ends_what_runs(sample, resident_llm):
         show=lambda outputs: sample.close(),
         end=lambda *how: ends.append(how),
     )
-    run = sample.runs._current
+    run = sample.runs._latest
     assert run.over.wait(30)
     assert ends == []
     assert resident_llm.engine.num_unfinished == 0
