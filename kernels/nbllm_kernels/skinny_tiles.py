@@ -116,13 +116,11 @@ ROWS: dict[tuple[int, int, bool], tuple[RowsTile | BlockTile | None, ...]] = {
     (4096, 4096, False): (RowsTile(16, 8, 8), *_NONE),
     (14336, 4096, True): (
         None,
-        *_blocks((64, 64, 64, 5, 4), (64, 64, 64, 5, 4), (64, 64, 64, 5, 4)),
-        *_blocks((128, 128, 64, 3, 4), None, None),
+        *_blocks(None, None, (64, 64, 64, 5, 4), (128, 128, 64, 3, 4), None, None),
     ),
     (4096, 14336, False): (
         RowsTile(16, 4, 8),
-        *_blocks((64, 64, 128, 4, 4, 2), (64, 64, 128, 4, 4, 2), (64, 64, 128, 4, 4, 2)),
-        *_NONE[:3],
+        *_blocks(None, None, (64, 64, 128, 4, 4, 2), None, None, None),
     ),
 }
 """As `ONE_ROW`, a tile for each of `LIMITS`; None: a product of any size is faster."""
