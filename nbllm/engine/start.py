@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -31,6 +32,7 @@ def start(
     Whatever ends this early, an interrupt too, leaves nothing behind: threads, files, memory.
     """
     network = engine = weights = None
+    handled = sys.exception()
     # kernels run where the current device is
     home = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
     try:
@@ -56,7 +58,7 @@ def start(
         return engine, max_len
     except BaseException as error:
         # a notebook keeps its last traceback, and that its frames
-        _clear_frames(error)
+        _clear_frames(error, handled)
         if weights is not None:
             weights.close()  # an interrupt may have come between it and its `with`
         if engine is not None:
@@ -69,9 +71,12 @@ def start(
         raise
 
 
-def _clear_frames(error: BaseException | None) -> None:
-    """Of what was raised, and of what it was raised for: a model may be half made in one."""
-    while error is not None:
+def _clear_frames(error: BaseException | None, handled: BaseException | None) -> None:
+    """Of what was raised, and of what it was raised for: a model may be half made in one.
+
+    handled: what the caller was dealing with before, whose frames are somebody else's.
+    """
+    while error is not None and error is not handled:
         traceback.clear_frames(error.__traceback__)
         error = error.__context__
 

@@ -1,7 +1,8 @@
 """Attention by kernels: from a layer's projection to its output in two launches, or three.
 
 On a GPU nothing here asks for a length: work lists are made on the device, once a step for all
-layers (and another for the last, if it has fewer queries). Elsewhere the same functions run as their references. Shapes as in layers.py.
+layers (and another for the last, if it has fewer queries). Elsewhere the same functions run as their
+references. Shapes as in layers.py.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,42 @@ def test_what_a_thread_raises_is_raised(llama, monkeypatch):
     with pytest.raises(OSError, match="gone"):
         LLM(llama[0], device="cpu")
     assert left_behind() == before
+
+
+class Half:
+    """A model that is only half made."""
+
+
+def test_frames_are_let_go_but_not_somebody_elses(llama, monkeypatch):
+    """Nothing of a failed load stays with its error; what is handled meanwhile keeps its own."""
+    made = []
+
+    def broken(*_, **__):
+        half = Half()
+        made.append(weakref.ref(half))
+        raise KeyError("inner")
+
+    def fails(*_, **__):
+        try:
+            broken()
+        except KeyError:
+            raise ValueError("no engine") from None
+
+    def mine():
+        local = "mine"
+        raise LookupError(local)
+
+    monkeypatch.setattr("nbllm.engine.start.new_engine", fails)
+    try:
+        mine()
+    except LookupError as handled:
+        with pytest.raises(ValueError, match="no engine") as caught:
+            LLM(llama[0], device="cpu")
+        assert caught.value.__context__ is not None
+        kept = dict(handled.__traceback__.tb_next.tb_frame.f_locals)
+    gc.collect()
+    assert made[0]() is None
+    assert kept == {"local": "mine"}
 
 
 def test_a_file_that_becomes_shorter(tmp_path):
