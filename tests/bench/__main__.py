@@ -74,16 +74,18 @@ def main() -> None:
         "server": [shape],
     }
     model = options.get(args.name, [])
-    rows = []
     figures = import_module(f"{__package__}.{args.name}").run(*model)
     for case, figure, unit in islice(figures, args.first):
-        rows.append((args.name, case, f"{figure:.4g}", unit, *where))
         print(f"{case:<72} {figure:>10.4g} {unit}", flush=True)
-    if args.keep:
-        new = not RESULTS.exists()
-        with RESULTS.open("a", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerows([COLUMNS, *rows] if new else rows)
+        if args.keep:
+            keep(args.name, case, f"{figure:.4g}", unit, *where)
+
+
+def keep(*row: str) -> None:
+    """At once: a run that is cut off has lost nothing."""
+    new = not RESULTS.exists()
+    with RESULTS.open("a", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, row] if new else [row])
 
 
 if __name__ == "__main__":
