@@ -18,7 +18,8 @@ class Matcher:
     """How far one sequence is in its grammar. Derived from its tokens; not for two threads at once.
 
     begin: where in the tokens that `follow` gets the constrained ones start (after the prompt).
-    avoided: bits of the EOS ids when the output is to go on as long as the grammar can.
+    avoided: bits of the EOS ids when the output is to go on as long as the grammar can; the same for
+    all matchers of a vocabulary that have any.
 
     Beam search keeps one a beam: `fork` where a beam splits (microseconds), `accept` for the token
     it takes, and `Masks.begin` or `allowed` for what may come next.
@@ -51,16 +52,20 @@ class Matcher:
         Tokens that do not continue what it knows, or an interrupt that hit the last call, make it
         start over. Raises `ParamError` for a token that the grammar does not allow.
         """
+        if new := self._behind(tokens):
+            num, self._num = self._num or 0, None  # unknown until all are consumed
+            if not self.native.consume_tokens(list(new)):
+                raise self.dead_end(num)
+            self._num, self._last = num + len(new), new[-1]
+
+    def _behind(self, tokens: Sequence[int]) -> Sequence[int]:
+        """Those of `tokens` that it does not know yet; starts over where they do not continue it."""
         num = self._num
         known = self.begin + (num or 0)
         if num is None or known > len(tokens) or (num and tokens[known - 1] != self._last):
             self._restart()
-            num = 0
-        if new := tokens[self.begin + num :]:
-            self._num = None  # until they are all consumed nobody knows how many are
-            if not self.native.consume_tokens(list(new)):
-                raise self.dead_end()
-            self._num, self._last = num + len(new), new[-1]
+            known = self.begin
+        return tokens[known:]
 
     def accept(self, token: int) -> bool:
         """Consume one token; False, and no change, if the grammar does not allow it.
@@ -81,12 +86,13 @@ class Matcher:
         """[32 · num_words] bool: which tokens may come next."""
         return unpacked(fill([self], [None]))[0]
 
-    def dead_end(self) -> ParamError:
-        """Why nothing may follow."""
+    def dead_end(self, known: int | None = None) -> ParamError:
+        """Why nothing may follow, or no more than the `known` tokens."""
+        count = (self._num or 0) if known is None else known
         reason = reason_of(self.native.get_error())
         if not reason or reason.startswith("NoExtension"):
             reason = "no token of this vocabulary continues it as it must"
-        return ParamError(f"structured_outputs, after {self._num or 0} tokens of output: {reason}")
+        return ParamError(f"structured_outputs, after {count} tokens of output: {reason}")
 
 
 def fill(
@@ -102,21 +108,54 @@ def fill(
     """
     if bits is None:
         bits = np.empty((len(matchers), matchers[0].num_words), np.int32)
-    for matcher, sequence in zip(matchers, tokens, strict=True):
-        if sequence is not None:
-            matcher.follow(sequence)
+    given = [(m, t) for m, t in zip(matchers, tokens, strict=True) if t is not None]
     if executor is None:
+        for matcher, sequence in given:
+            matcher.follow(sequence)
         for matcher, row in zip(matchers, bits, strict=True):
             matcher.native.unsafe_compute_mask_ptr(row.ctypes.data, row.nbytes)
     else:
+        _follow(given, executor)
         indexed = [(matcher.native, i) for i, matcher in enumerate(matchers)]
         executor.unsafe_compute_mask_ptr(indexed, bits.ctypes.data, bits.strides[0], len(bits))
-    for matcher, row in zip(matchers, bits, strict=True):
+    for matcher in matchers:
         if matcher.native.is_error():
             raise matcher.dead_end()
-        if matcher.avoided is not None and (others := row & ~matcher.avoided).any():
-            row[:] = others
+    _avoid(matchers, bits)
     return bits
+
+
+def _follow(given: Sequence[tuple[Matcher, Sequence[int]]], executor: LLExecutor) -> None:
+    """`Matcher.follow` for all: those that are one token behind, as in most steps, on its threads."""
+    step = []
+    for matcher, tokens in given:
+        new = matcher._behind(tokens)
+        if len(new) == 1:
+            step.append((matcher, new[0]))
+        elif new:
+            matcher.follow(tokens)
+    if not step:
+        return
+    before = [matcher._num or 0 for matcher, _ in step]
+    for matcher, _ in step:
+        matcher._num = None
+    taken = executor.consume_token_par([(matcher.native, token) for matcher, token in step])
+    for (matcher, token), num, fine in zip(step, before, taken, strict=True):
+        if not fine:
+            raise matcher.dead_end(num)
+        matcher._num, matcher._last = num + 1, token
+
+
+def _avoid(matchers: Sequence[Matcher], bits: np.ndarray) -> None:
+    """Clear the bits that matchers avoid where others are left; few rows have them at a time."""
+    which = np.array([i for i, m in enumerate(matchers) if m.avoided is not None], np.int64)
+    if not len(which):
+        return
+    avoided = matchers[which[0]].avoided
+    words = np.flatnonzero(avoided)
+    for i in which[(bits[np.ix_(which, words)] & avoided[words]).any(1)]:
+        if (others := bits[i] & ~avoided).any():
+            bits[i] = others
 
 
 def unpacked(bits: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ def test_a_matcher_starts_over_when_in_doubt(ascii_llm, grammars):
     assert texts(ascii_llm, m.allowed()) == {"<eos>"}
     m.follow(ids(ascii_llm, "a"))
     assert texts(ascii_llm, m.allowed()) == {"a", "b", "c"}
-    with pytest.raises(ParamError, match="structured_outputs, after 0 tokens"):
+    with pytest.raises(ParamError, match="structured_outputs, after 1 tokens"):
         m.follow(ids(ascii_llm, "ax"))
     m.follow(ids(ascii_llm, "abc"))
     assert m.complete
@@ -231,6 +231,30 @@ def test_many_at_once_equal_one_by_one(grammars, ascii_llm):
     mask = made.begin(np.arange(63), each[3], tokens)
     assert np.array_equal(mask.filled().numpy(), unpacked(want))
     made.close()
+
+
+@pytest.mark.parametrize("ignore_eos", [False, True])
+def test_steps_of_many_equal_steps_of_one(grammars, ascii_llm, ignore_eos):
+    """Most are a token behind; one joins with more, one starts over, one takes what is forbidden."""
+    texts = ["abcabc", "abab", "1234567", "aaa"]
+    patterns = ["[a-f]+", "(ab)+", r"\d{1,9}", "a{3}"]
+    tokens = [ids(ascii_llm, t) for t in texts]
+    together, alone = (
+        [grammars.matcher(regex(p), ignore_eos=ignore_eos) for p in patterns] for _ in range(2)
+    )
+    executor = LLExecutor(2)
+    for count in (0, 1, 2, 3, 2, 3):
+        so_far = [t[: 2 * count if i == 0 else count] for i, t in enumerate(tokens)]
+        want = np.stack([fill([m], [t])[0] for m, t in zip(alone, so_far, strict=True)])
+        assert np.array_equal(fill(together, so_far, executor=executor), want)
+        eos = unpacked(want)[:, EOS].tolist()
+        # "aaa" is complete: nothing else is left, so its end is not avoided
+        plain = [count > 0, count == 2, count > 0, count == 3]
+        assert eos == ([False, False, False, count == 3] if ignore_eos else plain)
+    wrong = [*so_far[:3], [*so_far[3], tokens[2][0]]]
+    with pytest.raises(ParamError, match="after 3 tokens"):
+        fill(together, wrong, executor=executor)
+    assert np.array_equal(fill(together, so_far, executor=executor), want)
 
 
 def test_packed_bits_mean_the_same(grammars):
