@@ -93,6 +93,11 @@ def multiprocessors(x: Tensor) -> int:
     return _properties(x.device).multi_processor_count
 
 
+def is_hopper(x: Tensor) -> bool:
+    """Whether x is on a GPU of compute capability 9."""
+    return x.is_cuda and _properties(x.device).major == 9
+
+
 def shared_memory(x: Tensor) -> int:
     """Bytes of shared memory that one program may use on the device that x is on."""
     if not x.is_cuda:

@@ -1,6 +1,6 @@
 """The MLPs of a mixture of experts, each over the tokens that go to it (Shazeer et al. 2017).
 
-y[t] = sum over j of weights[t, j] * down_e (silu(gate_e x[t]) * up_e x[t]),   e = ids[t, j]
+y[t] = add[t] + sum over j of weights[t, j] * down_e (silu(gate_e x[t]) * up_e x[t]),   e = ids[t, j]
 
 Decoding is bound by reading the chosen experts' matrices. The T * k pairs of a token and an expert are
 sorted by expert, and a work list (work_list.py) cuts each expert's pairs into tiles: a matrix is read
@@ -16,7 +16,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._triton import jit, require_contiguous, tl, use_triton
+from ._triton import (
+    await_inputs,
+    jit,
+    multiprocessors,
+    next_power_of_2,
+    overlap,
+    release,
+    require_contiguous,
+    tl,
+    use_triton,
+)
 from .silu_mul import silu_mul_ref
 from .work_list import prefill_work
 
@@ -90,8 +100,11 @@ def _gate_up_kernel(
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
     SORTED: tl.constexpr,
+    PDL: tl.constexpr,
 ):
     """h[place] = silu(gate x) * up x, BLOCK_N of its I columns for one tile."""
+    release(PDL)
+    await_inputs(PDL)
     expert, place, pair, there = _tile(ids_ptr, order_ptr, starts_ptr, items_ptr, BLOCK_M, SORTED)
     if expert < 0:
         return
@@ -128,8 +141,11 @@ def _down_kernel(
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
     SORTED: tl.constexpr,
+    PDL: tl.constexpr,
 ):
     """y[pair] = weight * down h[place], BLOCK_N of its N columns for one tile."""
+    release(PDL)
+    await_inputs(PDL)
     expert, place, pair, there = _tile(ids_ptr, order_ptr, starts_ptr, items_ptr, BLOCK_M, SORTED)
     if expert < 0:
         return
@@ -147,33 +163,75 @@ def _down_kernel(
     tl.store(y_at, y.to(y_ptr.dtype.element_ty), there[:, None] & (col < N)[None, :])
 
 
-def experts(x: Tensor, ids: Tensor, weights: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
+@jit
+def _sum_kernel(
+    pairs_ptr,
+    add_ptr,
+    y_ptr,
+    N,
+    TOP: tl.constexpr,
+    BLOCK_TOP: tl.constexpr,
+    BLOCK: tl.constexpr,
+    ADD: tl.constexpr,
+    PDL: tl.constexpr,
+):
+    """y[t] = add[t] + the sum of its TOP pairs, BLOCK of N columns."""
+    release(PDL)
+    token = tl.program_id(0).to(tl.int64)
+    col, j = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, BLOCK_TOP)
+    at = (token * TOP + j)[:, None] * N + col[None, :]
+    await_inputs(PDL)
+    pairs = tl.load(pairs_ptr + at, (j < TOP)[:, None] & (col < N)[None, :], other=0.0)
+    y = tl.sum(pairs.to(tl.float32), 0)
+    if ADD:
+        y += tl.load(add_ptr + token * N + col, col < N, other=0.0).to(tl.float32)
+    tl.store(y_ptr + token * N + col, y.to(y_ptr.dtype.element_ty), col < N)
+
+
+def experts(
+    x: Tensor,
+    ids: Tensor,
+    weights: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    add: Tensor | None = None,
+) -> Tensor:
     """Tokens x [T, N] through the experts ids [T, k] int32, weighted by weights [T, k] -> [T, N].
 
-    gate_up [E, 2 * I, N], gates above ups; down [E, N, I].
+    gate_up [E, 2 * I, N], gates above ups; down [E, N, I]; add [T, N].
     """
     if not use_triton(x):
-        return experts_ref(x, ids, weights, gate_up, down)
+        y = experts_ref(x, ids, weights, gate_up, down)
+        return y if add is None else add + y
     require_contiguous("experts", x=x, ids=ids, weights=weights, gate_up=gate_up, down=down)
+    require_contiguous("experts", add=add)
     (tokens, size), top, inner = x.shape, ids.shape[1], down.shape[2]
     if not tokens:
         return torch.empty_like(x)
     tiles = tiles_of(ids, len(down))
-    h, y = x.new_empty(tokens * top, inner), x.new_empty(tokens * top, size)
+    h, pairs = x.new_empty(tokens * top, inner), x.new_empty(tokens * top, size)
     where = tiles.ids, tiles.order, tiles.starts, tiles.items
     shape = {"N": size, "I": inner, "BLOCK_M": tiles.rows, "SORTED": tiles.items is not None}
-    block = blocks(tiles.rows, x)
-    grid = tiles.count, -(-inner // block["BLOCK_N"])
-    _gate_up_kernel[grid](x, gate_up, h, *where, TOP=top, **shape, **block)
-    grid = tiles.count, -(-size // block["BLOCK_N"])
-    _down_kernel[grid](h, down, weights, y, *where, **shape, **block)
-    return y.view(tokens, top, size).sum(1)
+    how = {**shape, **blocks(tiles, inner, x), **overlap(x)}
+    grid = tiles.count, -(-inner // how["BLOCK_N"])
+    _gate_up_kernel[grid](x, gate_up, h, *where, TOP=top, **how)
+    grid = tiles.count, -(-size // how["BLOCK_N"])
+    _down_kernel[grid](h, down, weights, pairs, *where, **how)
+    y = torch.empty_like(x)
+    columns = {"TOP": top, "BLOCK_TOP": next_power_of_2(top), "BLOCK": 256}
+    _sum_kernel[tokens, -(-size // 256)](
+        pairs, add, y, size, ADD=add is not None, **columns, num_warps=2, **overlap(x)
+    )
+    return y
 
 
-def blocks(rows: int, x: Tensor) -> dict[str, int]:
+def blocks(tiles: Tiles, inner: int, x: Tensor) -> dict[str, int]:
     """Of the matrices, the rows and columns that a program takes at a time; stages and warps."""
     if x.element_size() > 2:
         return {"BLOCK_N": 32, "BLOCK_K": 32, "num_stages": 3, "num_warps": 4}
-    if rows == 16:  # bound by reading
-        return {"BLOCK_N": 32, "BLOCK_K": 128, "num_stages": 4, "num_warps": 4}
-    return {"BLOCK_N": 64, "BLOCK_K": 64, "num_stages": 3, "num_warps": 4}
+    if tiles.rows > 16:
+        return {"BLOCK_N": 64, "BLOCK_K": 64, "num_stages": 3, "num_warps": 4}
+    # bound by reading; where programs are few, each has to have more on its way
+    if tiles.count * inner <= 64 * multiprocessors(x):
+        return {"BLOCK_N": 32, "BLOCK_K": 256, "num_stages": 3, "num_warps": 2}
+    return {"BLOCK_N": 32, "BLOCK_K": 128, "num_stages": 4, "num_warps": 4}

@@ -12,10 +12,13 @@ its two matrix products. Tiles come from a work list (work_list.py), longest fir
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
 from ._triton import (
+    is_hopper,
     jit,
     next_power_of_2,
     require_contiguous,
@@ -26,6 +29,11 @@ from ._triton import (
 from .decode_attention import capped
 from .qkv_rope import check_cache
 from .work_list import WorkList, prefill_work
+
+TILE = 128
+"""Queries of a tile of prefill_hopper.py."""
+LONG = 1024
+"""Tokens of a prompt beyond which these are worth while."""
 
 
 def prefill_attention_ref(
@@ -245,10 +253,16 @@ def _prefill_kernel(
     tl.store(out_ptr + q_at, acc.to(out_ptr.dtype.element_ty), in_q)
 
 
-def work_for_prefill(q_starts: Tensor, num_tokens: int, kv: Tensor) -> WorkList:
-    """The work list that all layers share for num_tokens new tokens, q_starts [B + 1]."""
+def work_for_prefill(
+    q_starts: Tensor, num_tokens: int, kv: Tensor, *, plain: bool = True
+) -> WorkList:
+    """The work list that layers share for num_tokens new tokens, q_starts [B + 1].
+
+    plain: those without window and cap.
+    """
     mean = num_tokens / max(1, len(q_starts) - 1)
-    return prefill_work(q_starts, num_tokens, query_tile(mean, kv))
+    tile = TILE if plain and mean > LONG and has_hopper(kv) else query_tile(mean, kv)
+    return prefill_work(q_starts, num_tokens, tile)
 
 
 def prefill_attention(
@@ -284,7 +298,12 @@ def prefill_attention(
     check_cache("prefill_attention", kv)
     if not tokens:
         return y
-    work = work or work_for_prefill(q_starts, tokens, kv)
+    work = work or work_for_prefill(q_starts, tokens, kv, plain=not (window or softcap))
+    if work.least == TILE:
+        from .prefill_hopper import prefill_hopper
+
+        prefill_hopper(q, kv, layer, pages, q_starts, kv_lens, scale, work, rows, y)
+        return y
     block_d = max(16, next_power_of_2(dim))
     block_n, stages, warps = tiles(tokens / len(kv_lens), block_d, size, kv)
     _prefill_kernel[(heads, work.capacity)](
@@ -318,6 +337,22 @@ def prefill_attention(
         num_warps=warps,
     )
     return y
+
+
+@cache
+def _gluon() -> bool:
+    """Whether this Triton has what prefill_hopper.py is written in."""
+    try:
+        from . import prefill_hopper  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def has_hopper(kv: Tensor) -> bool:
+    """Whether prefill_hopper.py serves this cache."""
+    fits = kv.element_size() == 2 and kv.shape[-1] in (64, 128) and kv.shape[-2] == 64
+    return fits and kv.is_cuda and is_hopper(kv) and _gluon()
 
 
 def query_tile(mean: float, kv: Tensor) -> int:

@@ -10,7 +10,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._triton import jit, next_power_of_2, require_contiguous, tl, use_triton
+from ._triton import (
+    await_inputs,
+    jit,
+    next_power_of_2,
+    overlap,
+    release,
+    require_contiguous,
+    tl,
+    use_triton,
+)
 
 
 def route_ref(logits: Tensor, k: int, normalised: bool) -> tuple[Tensor, Tensor]:
@@ -31,9 +40,12 @@ def _route_kernel(
     K: tl.constexpr,
     BLOCK: tl.constexpr,
     NORMALISED: tl.constexpr,
+    PDL: tl.constexpr,
 ):
+    release(PDL)
     token = tl.program_id(0).to(tl.int64)
     e = tl.arange(0, BLOCK)
+    await_inputs(PDL)
     logit = tl.load(logits_ptr + token * E + e, e < E, other=float("-inf")).to(tl.float32)
     p = tl.exp(logit - tl.max(logit, 0))
     left, chosen = tl.where(e < E, p, -1.0), 0.0
@@ -59,8 +71,6 @@ def route(logits: Tensor, k: int, normalised: bool) -> tuple[Tensor, Tensor]:
     ids = torch.empty(tokens, k, dtype=torch.int32, device=logits.device)
     weights = torch.empty(tokens, k, dtype=torch.float32, device=logits.device)
     if tokens:
-        block = next_power_of_2(count)
-        _route_kernel[(tokens,)](
-            logits, ids, weights, E=count, K=k, BLOCK=block, NORMALISED=normalised, num_warps=1
-        )
+        shape = {"E": count, "K": k, "BLOCK": next_power_of_2(count), "NORMALISED": normalised}
+        _route_kernel[(tokens,)](logits, ids, weights, **shape, num_warps=1, **overlap(logits))
     return ids, weights

@@ -97,9 +97,11 @@ def _prefill(q: Tensor, batch: Batch, packed: Packed, of: PagedAttention, out: T
     assert starts is not None
     assert pages is not None
     assert lens is not None
-    work = batch.once("prefill work", lambda: work_for_prefill(starts, len(q), batch.kv))
     # with a window every tile of keys is masked, and one that has to be is computed like all others
     window = of.window or (EVERYTHING if packed.uniform else 0)
+    plain = not (window or of.softcap)
+    key = "prefill work", plain
+    work = batch.once(key, lambda: work_for_prefill(starts, len(q), batch.kv, plain=plain))
     where = q, batch.kv, of.layer, pages, starts, lens, of.scale
     how = {"rows": packed.chunk_rows, "window": window, "softcap": of.softcap}
     return prefill_attention(*where, work=work, out=out, **how)

@@ -31,8 +31,8 @@ class Experts(nn.Module):
         super().__init__()
         self.gate_up_proj, self.down_proj = gate_up, down
 
-    def forward(self, x: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
-        return experts(x, ids, weights, self.gate_up_proj.matrices, self.down_proj.matrices)
+    def forward(self, x: Tensor, ids: Tensor, weights: Tensor, add: Tensor | None) -> Tensor:
+        return experts(x, ids, weights, self.gate_up_proj.matrices, self.down_proj.matrices, add)
 
 
 class MoE(nn.Module):
@@ -55,8 +55,7 @@ class MoE(nn.Module):
         del parts
         x = x if norm is None else norm(x)
         ids, weights = route(self.gate(x), self.k, self.normalised)
-        y = self.experts(x, ids, weights)
-        return y if add is None else add + y
+        return self.experts(x, ids, weights, add)
 
     def few(self, x: Tensor) -> bool:
         """As `Linear.few`."""

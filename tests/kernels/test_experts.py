@@ -35,6 +35,16 @@ def test_matches_reference(shape, dtype):
     check(got, want)
 
 
+@pytest.mark.parametrize("tokens", [1, 17])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_adds(tokens, dtype):
+    each = case(tokens, 8, 3, 300, 48, dtype)
+    add = randn(tokens, 300, dtype=dtype)
+    x, ids, weights, *matrices = each
+    want = experts_ref(x.float(), ids, weights, *(m.float() for m in matrices)) + add.float()
+    check(experts(*each, add), want.to(dtype))
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("tokens", [1, 2, 8, 9, 31, 128, 256, 1000])
 def test_real_sizes(tokens):

@@ -44,3 +44,29 @@ def test_rows_through_a_map():
 @pytest.mark.parametrize("options", [{}, {"window": 300}], ids=str)
 def test_prompts_of_real_sizes(heads, options):
     run([1000, 63, 1, 2000], [1000, 563, 3000, 2100], heads, torch.bfloat16, **options)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("heads", [(8, 2, 128), (12, 12, 64), (5, 1, 128)], ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [
+        ([3000], [3000]),
+        ([513, 700, 2049], [513, 1100, 3001]),  # some have tokens in the cache
+        ([1500, 640, 900], [1500, 0, 964]),  # one is padding
+        ([1, 0, 4000], [130, 7, 4100]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_long_prompts(heads, case, dtype):
+    """These go through prefill_hopper.py where there is such a GPU."""
+    run(*case, heads, dtype)
+
+
+@pytest.mark.gpu
+def test_long_prompts_through_a_map():
+    kv, pages = paged([1000, 7, 1300], dtype=torch.bfloat16)
+    q, starts = randn(2100, 4, 64, dtype=torch.bfloat16), ints([0, 1200, 2100])
+    args = (q, kv, 0, pages, starts, ints([1300, 1000]), 0.125)
+    check(prefill_attention(*args, rows=ints([2, 0])), prefill_attention_ref(*args, ints([2, 0])))
