@@ -93,9 +93,20 @@ def multiprocessors(x: Tensor) -> int:
     return _properties(x.device).multi_processor_count
 
 
-def is_hopper(x: Tensor) -> bool:
-    """Whether x is on a GPU of compute capability 9."""
-    return x.is_cuda and _properties(x.device).major == 9
+def in_gluon(x: Tensor) -> bool:
+    """Whether kernels written in Gluon for Hopper serve x: with such a GPU, Triton and type."""
+    if not x.is_cuda or INTERPRETED or x.element_size() != 2:
+        return False
+    return _properties(x.device).major == 9 and _has_gluon()
+
+
+@cache
+def _has_gluon() -> bool:
+    try:
+        from . import _hopper_rows, prefill_hopper  # noqa: F401
+    except (ImportError, AttributeError):  # the language is young, and another in each version
+        return False
+    return True
 
 
 def shared_memory(x: Tensor) -> int:

@@ -12,13 +12,11 @@ its two matrix products. Tiles come from a work list (work_list.py), longest fir
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
 from ._triton import (
-    is_hopper,
+    in_gluon,
     jit,
     next_power_of_2,
     require_contiguous,
@@ -339,20 +337,9 @@ def prefill_attention(
     return y
 
 
-@cache
-def _gluon() -> bool:
-    """Whether this Triton has what prefill_hopper.py is written in."""
-    try:
-        from . import prefill_hopper  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
 def has_hopper(kv: Tensor) -> bool:
     """Whether prefill_hopper.py serves this cache."""
-    fits = kv.element_size() == 2 and kv.shape[-1] in (64, 128) and kv.shape[-2] == 64
-    return fits and kv.is_cuda and is_hopper(kv) and _gluon()
+    return kv.shape[-1] in (64, 128) and kv.shape[-2] == 64 and in_gluon(kv)
 
 
 def query_tile(mean: float, kv: Tensor) -> int:

@@ -18,32 +18,24 @@ Written in Gluon, Triton's language of explicit layouts: it cannot be interprete
 
 from __future__ import annotations
 
-from functools import cache
 from math import e, log2
 
-import torch
 from torch import Tensor
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import (
     fence_async_shared,
     mbarrier,
-    tma,
     warpgroup_mma,
     warpgroup_mma_wait,
 )
-from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
+from ._gluon import async_load, matrix
 from ._triton import multiprocessors
 from .work_list import WorkList
 
-async_load = (
-    getattr(tma, "async_load", None) or tma.async_copy_global_to_shared
-)  # before Triton 3.7
-
 BLOCK_N, STAGES = 128, 3
 """Keys of a block, two pages; blocks that are on their way."""
-TYPES = {torch.bfloat16: gl.bfloat16, torch.float16: gl.float16}
 
 
 @gluon.jit
@@ -310,11 +302,9 @@ def prefill_hopper(
     heads, dim = q.shape[1:]
     num_kv_heads, size = kv.shape[3:5]
     tiles = heads * work.capacity
-    count = kv.shape[0] * kv.stride(0) // dim
-    where = TensorDescriptor(kv, [count, dim], [dim, 1], [size, dim], _layout(size, dim, q.dtype))
     _prefill_hopper_kernel[(min(tiles, multiprocessors(q)),)](
         q,
-        where,
+        matrix(kv, size, dim),
         pages,
         rows,
         q_starts,
@@ -337,8 +327,3 @@ def prefill_hopper(
         STAGES=STAGES,
         num_warps=4,
     )
-
-
-@cache
-def _layout(size: int, dim: int, dtype: torch.dtype) -> gl.NVMMASharedLayout:
-    return gl.NVMMASharedLayout.get_default_for([size, dim], TYPES[dtype])
