@@ -103,7 +103,7 @@ def in_gluon(x: Tensor) -> bool:
 @cache
 def _has_gluon() -> bool:
     try:
-        from . import _hopper_rows, prefill_hopper  # noqa: F401
+        from . import prefill_hopper  # noqa: F401
     except (ImportError, AttributeError):  # the language is young, and another in each version
         return False
     return True
