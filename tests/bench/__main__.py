@@ -85,7 +85,7 @@ def keep(*row: str) -> None:
     """At once: a run that is cut off has lost nothing."""
     new = not RESULTS.exists()
     with RESULTS.open("a", newline="") as file:
-        csv.writer(file).writerows([COLUMNS, row] if new else [row])
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, row] if new else [row])
 
 
 if __name__ == "__main__":
