@@ -35,7 +35,15 @@ def pack(weight: Tensor, bias: Tensor | None) -> Product | None:
         if fits_half(weight):
             half = torch.ops.quantized.linear_prepack_fp16(weight, bias)
             multiply = torch.ops.quantized.linear_dynamic_fp16.default
-            return lambda x: multiply(x, half)
+            plainly = torch._C.DisableTorchFunctionSubclass
+
+            def product(x: Tensor) -> Tensor:
+                # torch would ask the packed weights whether they override it, which raises and
+                # catches two errors: longer than a small product takes
+                with plainly():
+                    return multiply(x, half)
+
+            return product
     with suppress(AttributeError, RuntimeError):
         packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
         pointwise = torch.ops.mkldnn._linear_pointwise.default
@@ -55,8 +63,3 @@ def fits_half(weight: Tensor) -> bool:
     """
     rounding = (weight - weight.half().float()).norm()
     return bool(rounding.isfinite() and rounding <= ROUNDOFF * weight.norm())
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None, packed: Product | None) -> Tensor:
-    """x [T, K], weight [N, K], bias [N], packed = pack(weight, bias) -> [T, N]."""
-    return F.linear(x, weight, bias) if packed is None else packed(x)

@@ -39,10 +39,9 @@ def page_rows(kv: Tensor, pages: Tensor, kv_len: int) -> Tensor:
     return (page * layers * two * heads + row) * per_page + grain % per_page
 
 
-def write_kv_ref(kv: Tensor, k: Tensor, v: Tensor, rows: Tensor) -> None:
-    """Put one layer's k and v [T, K, D] at its `rows`, of `slot_rows`."""
-    flat = torch.cat((k, v), 1).view(-1, k.shape[-1])
-    kv.view(-1, k.shape[-1]).index_copy_(0, rows, flat)
+def write_kv_ref(kv: Tensor, new: Tensor, rows: Tensor) -> None:
+    """Put one layer's new keys beside values [T, 2 * K, D] at its `rows`, of `slot_rows`."""
+    kv.view(-1, new.shape[-1]).index_copy_(0, rows, new.flatten(0, 1))
 
 
 def gather_kv(kv: Tensor, rows: Tensor, kv_len: int) -> tuple[Tensor, Tensor]:

@@ -19,18 +19,23 @@ def angle_table(frequency: Tensor, length: int) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()], -1)
 
 
-def rope_ref(x: Tensor, cos_sin: Tensor | None) -> Tensor:
-    """Rotate x [T, H, D] by cos_sin [T, R], one row of `rope_table` for each token; None: not at all."""
-    if cos_sin is None:
+def rotation(cos_sin: Tensor) -> Tensor:
+    """What tokens are rotated by, from their rows of `rope_table` [T, R]: [2, T, 1, R].
+
+    cos beside itself, and -sin beside sin: y = x * cos + (the halves of x swapped) * sin.
+    """
+    cos, sin = cos_sin[:, None].chunk(2, -1)
+    return torch.stack((torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)))
+
+
+def rope_ref(x: Tensor, by: Tensor | None) -> Tensor:
+    """Rotate x [T, H, D] by a `rotation`; None: not at all."""
+    if by is None:
         return x
-    if (rotated := cos_sin.shape[-1]) < x.shape[-1]:
-        return torch.cat((rope_ref(x[..., :rotated], cos_sin), x[..., rotated:]), -1)
-    cos, sin = cos_sin[:, None].chunk(2, -1)  # [T, 1, D / 2]
-    halves = x.float().unflatten(-1, (2, -1))
-    y = halves * cos[:, :, None]
-    y[:, :, 0].addcmul_(halves[:, :, 1], sin, value=-1)
-    y[:, :, 1].addcmul_(halves[:, :, 0], sin)
-    return y.flatten(-2).to(x.dtype)
+    if (rotated := by.shape[-1]) < x.shape[-1]:
+        return torch.cat((rope_ref(x[..., :rotated], by), x[..., rotated:]), -1)
+    wide, (cos, sin) = x.float(), by.unbind(0)
+    return torch.addcmul(wide * cos, wide.roll(rotated // 2, -1), sin).to(x.dtype)
 
 
 rope = rope_ref

@@ -25,14 +25,18 @@ def side_mask(side: Tensor, kv_lens: Tensor, max_kv_len: int) -> Tensor:
     return mask.masked_fill_(unseen, -torch.inf).repeat_interleave(side.shape[3], 0)[:, None]
 
 
-def row_attention_ref(q: Tensor, side: Tensor, layer: int, mask: Tensor, scale: float) -> Tensor:
-    """q [B, H, D], `side_mask` -> [B, H, D]."""
-    heads, longest, dim = side.shape[3], mask.shape[-1], q.shape[-1]
-    k, v = side[layer, :, : len(q)].flatten(1, 2)[:, :, :longest].unbind(0)  # [B * K, longest, D]
+def side_views(side: Tensor, count: int, max_kv_len: int) -> list[tuple[Tensor, Tensor]]:
+    """Each layer's keys [B * K, D, max_kv_len] and values [B * K, max_kv_len, D] of the first `count`."""
+    keys, values = side[:, :, :count].flatten(2, 3)[:, :, :, :max_kv_len].unbind(1)
+    return list(zip(keys.transpose(2, 3).unbind(0), values.unbind(0), strict=True))
+
+
+def row_attention_ref(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """q [B, H, D], a layer's `side_views`, `side_mask` -> [B, H, D]."""
     # the heads that share a key-value head are its queries; their two products are faster here
     # than torch's attention, which does a little of both at a time
-    grouped = q.reshape(len(q) * heads, -1, dim)
-    weights = torch.baddbmm(mask, grouped, k.transpose(1, 2), alpha=scale).softmax(-1)
+    grouped = q.reshape(k.shape[0], -1, q.shape[-1])
+    weights = torch.baddbmm(mask, grouped, k, alpha=scale).softmax(-1)
     return torch.bmm(weights, v).view(q.shape)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from nbllm_kernels.beam_attention import beam_attention, beam_keys
 from nbllm_kernels.gelu_mul import gelu_mul
 from nbllm_kernels.layer_norm import add_layer_norm, layer_norm
-from nbllm_kernels.linear import Product, linear, pack
+from nbllm_kernels.linear import Product, linear_ref, pack
 from nbllm_kernels.paged_attention import (
     decode_attention,
     decode_mask,
@@ -18,7 +18,7 @@ from nbllm_kernels.paged_attention import (
     write_kv,
 )
 from nbllm_kernels.rms_norm import add_rms_norm, added_ref, rms_norm
-from nbllm_kernels.row_attention import row_attention, side_mask, side_rows
+from nbllm_kernels.row_attention import row_attention, side_mask, side_rows, side_views
 from nbllm_kernels.silu_mul import silu_mul
 from nbllm_kernels.skinny_linear import ACTS, MOST, Norm, choose, skinny_linear, takes_norm
 from nbllm_kernels.skinny_tiles import BlockTile, RowsTile, RowTile, Tile
@@ -73,7 +73,8 @@ class Linear(nn.Module):
         act: a name of `skinny_linear.ACTS`; add [T, out]. parts: there may be several tensors to
         add up instead of one, [S, T, out] in float32, as the `add` of a norm takes it.
         """
-        tile, of = self.tile(x, gate), None if norm is None else norm.fused
+        tile = None if self.packed else self.tile(x, gate)
+        of = None if norm is None else norm.fused
         if norm is not None and not (of and takes_norm(x, tile)):
             x, of = norm(x), None
         if isinstance(tile, BlockTile) and tile.splits > 1 and not parts:
@@ -81,7 +82,7 @@ class Linear(nn.Module):
         if tile is not None:
             options = {"norm": of, "act": act, "gate": gate, "add": add, "tile": tile}
             return skinny_linear(x.contiguous(), self.weight, self.bias, **options)
-        y = linear(x, self.weight, self.bias, self.packed)
+        y = self.packed(x) if self.packed else linear_ref(x, self.weight, self.bias)
         y = gated(y, act) if gate else ACTS[act](y)
         return y if add is None else add + y
 
@@ -190,23 +191,27 @@ class PagedAttention(nn.Module):
         if batch.fused:
             return self.fused(torch.cat((q, k, v), 1).flatten(1), batch, q.shape[1])
         slots = batch.once("slots", lambda: slot_rows(batch.kv, batch.slots))
-        write_kv(batch.kv, k, v, slots[self.layer])
+        new = torch.cat((k, v), 1)
+        write_kv(batch.kv, new, slots[self.layer])
         if batch.wanted is not None and not len(batch.wanted):
             return q[:0].flatten(1)
-        return batch.pick(self.paged(q, k, v, batch).flatten(1))
+        return batch.pick(self.paged(q, new, batch).flatten(1))
 
-    def paged(self, q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> Tensor:
-        """Attention of all tokens, whose keys and values are in the cache: [T, H, D]."""
+    def paged(self, q: Tensor, new: Tensor, batch: Batch) -> Tensor:
+        """Attention of all tokens, whose keys and values are in the cache: [T, H, D].
+
+        new [T, 2 * K, D]: these again, keys beside values.
+        """
         if batch.beams is not None:
             return self.beams(q, batch.beams, batch)
         if not batch.chunks:
-            return self.decode(q, k, v, batch)
+            return self.decode(q, new, batch)
         out, decoding = torch.empty_like(q), len(batch.kv_lens)
         if decoding:
-            out[:decoding] = self.decode(q[:decoding], k[:decoding], v[:decoding], batch)
+            out[:decoding] = self.decode(q[:decoding], new[:decoding], batch)
         for chunk in batch.chunks:
-            new = self.prefill(q[chunk.tokens], chunk, batch)
-            out.index_copy_(0, chunk.tokens.flatten(), new.flatten(0, 1))
+            y = self.prefill(q[chunk.tokens], chunk, batch)
+            out.index_copy_(0, chunk.tokens.flatten(), y.flatten(0, 1))
         return out
 
     def fused(
@@ -228,17 +233,18 @@ class PagedAttention(nn.Module):
             return self.beams(q, batch.beams, batch).flatten(1)
         return fused.attend(q, batch, self).flatten(1)
 
-    def side_by_side(self, q: Tensor, k: Tensor, v: Tensor, side: Tensor, batch: Batch) -> Tensor:
+    def side_by_side(self, q: Tensor, new: Tensor, side: Tensor, batch: Batch) -> Tensor:
         lens, longest = batch.kv_lens, batch.max_kv_len
         rows = batch.once("side", lambda: side_rows(side, lens - 1))
         mask = batch.once("side mask", lambda: side_mask(side, lens, longest))
-        write_kv(side, k, v, rows[self.layer])
-        return row_attention(q, side, self.layer, mask, self.scale)
+        views = batch.once("side views", lambda: side_views(side, len(lens), longest))
+        write_kv(side, new, rows[self.layer])
+        return row_attention(q, *views[self.layer], mask, self.scale)
 
-    def decode(self, q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> Tensor:
+    def decode(self, q: Tensor, new: Tensor, batch: Batch) -> Tensor:
         kv, longest, window = batch.kv, batch.max_kv_len, self.window
         if batch.side is not None and not (window or self.softcap):
-            return self.side_by_side(q, k, v, batch.side, batch)
+            return self.side_by_side(q, new, batch.side, batch)
         rows = batch.once("rows", lambda: page_rows(kv, batch.pages, longest))
         key = "mask", window
         mask = batch.once(key, lambda: decode_mask(kv, longest, batch.kv_lens, window))

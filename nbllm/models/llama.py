@@ -20,7 +20,7 @@ class SelfAttention(nn.Module):
     def __init__(self, c: ModelConfig, layer: int):
         super().__init__()
         bias = c.raw.get("attention_bias", False)
-        self.num_heads, self.num_kv_heads = c.num_heads, c.num_kv_heads
+        self.num_heads, self.num_kv_heads, self.head_dim = c.num_heads, c.num_kv_heads, c.head_dim
         self.qkv_proj = Linear(c.hidden_size, (c.num_heads + 2 * c.num_kv_heads) * c.head_dim, bias)
         self.o_proj = Linear(c.num_heads * c.head_dim, c.hidden_size, bias)
         self.attend = PagedAttention(layer, c.head_dim, window=c.windows[layer])
@@ -46,17 +46,14 @@ class SelfAttention(nn.Module):
             y = self.attend.fused(qkv, batch, self.num_heads, cos_sin, self.norms)
             return self.o_proj(y, add=add, parts=parts)
         qk, v = self.qk_v(x)
-        q, k = rope(qk, cos_sin).tensor_split((self.num_heads,), 1)
+        q, k = rope(qk, cos_sin).split_with_sizes((self.num_heads, self.num_kv_heads), 1)
         return self.o_proj(self.attend(q, k, v, batch))
 
     def qk_v(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Queries beside keys [T, H + K, D], and values [T, K, D]."""
-        rotated = self.num_heads + self.num_kv_heads
-        qk, v = (
-            self.qkv_proj(x)
-            .unflatten(-1, (rotated + self.num_kv_heads, -1))
-            .tensor_split((rotated,), 1)
-        )
+        rotated, others = self.num_heads + self.num_kv_heads, self.num_kv_heads
+        qkv = self.qkv_proj(x).view(x.shape[0], rotated + others, self.head_dim)
+        qk, v = qkv.split_with_sizes((rotated, others), 1)
         return qk, v
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from nbllm.errors import ModelError, UnsupportedModelError
-from nbllm_kernels.rope import angle_table
+from nbllm_kernels.rope import angle_table, rotation
 
 if TYPE_CHECKING:
     from .batch import Batch
@@ -40,8 +40,8 @@ def table(c: ModelConfig, layers: str = FULL) -> Tensor:
 
 
 def by_position(table: Tensor, batch: Batch) -> Tensor:
-    """The rows of the batch's tokens [T, R], or the table where kernels look them up."""
-    return table if batch.fused else table[batch.positions]
+    """What the batch's tokens are rotated by, or the table where kernels look it up."""
+    return table if batch.fused else rotation(table[batch.positions])
 
 
 def parameters(config: dict[str, Any], layers: str = FULL) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import torch
 from kernel_cases import DEVICE, DTYPES, PAGE, check, poisoned, randn
 
 from nbllm_kernels.qkv_rope import qkv_rope, qkv_rope_ref
-from nbllm_kernels.rope import rope_ref, rope_table
+from nbllm_kernels.rope import rope_ref, rope_table, rotation
 
 KINDS = ["rope", "norm and rope", "neither"]
 
@@ -65,7 +65,7 @@ def test_weights_that_are_distances_from_one():
 def test_rotation_is_that_of_rope():
     (qkv, positions, slots, table), kv, _ = case(5, 2, 1, 64, "rope", torch.float32)
     got = qkv_rope(qkv, positions, slots, table, kv, 0, 2)
-    check(got, rope_ref(qkv.view(5, 4, 64)[:, :2], table[positions]))
+    check(got, rope_ref(qkv.view(5, 4, 64)[:, :2], rotation(table[positions])))
 
 
 def test_wrong_width_is_refused():

@@ -10,7 +10,7 @@ from nbllm_kernels.paged_attention import (
     slot_rows,
     write_kv,
 )
-from nbllm_kernels.row_attention import row_attention, side_mask, side_rows
+from nbllm_kernels.row_attention import row_attention, side_mask, side_rows, side_views
 
 
 def test_equals_attention_over_pages():
@@ -24,12 +24,14 @@ def test_equals_attention_over_pages():
         slots = torch.where(new, pages[torch.arange(3), at // 64] * 64 + at % 64, 0)
         for layer in range(layers):
             k, v = torch.randn(3, heads, dim), torch.randn(3, heads, dim)
-            write_kv(kv, k, v, slot_rows(kv, slots)[layer])
+            new_kv = torch.cat((k, v), 1)
+            write_kv(kv, new_kv, slot_rows(kv, slots)[layer])
             held = side.clone()
-            write_kv(side, k, v, side_rows(side, at)[layer])
+            write_kv(side, new_kv, side_rows(side, at)[layer])
             side[:, :, :3][:, :, ~new] = held[:, :, :3][:, :, ~new]
     for layer in range(layers):
         q = torch.randn(3, heads * 2, dim)
         mask, rows = decode_mask(kv, 128, lens), page_rows(kv, pages, 128)
         want = decode_attention(q, kv, rows[layer], mask, 0.3)
-        check(row_attention(q, side, layer, side_mask(side, lens, 128), 0.3), want)
+        views = side_views(side, 3, 128)[layer]
+        check(row_attention(q, *views, side_mask(side, lens, 128), 0.3), want)
