@@ -29,11 +29,12 @@ from ._triton import (
 def rms_norm_ref(x: Tensor, weight: Tensor, eps: float, offset: float = 0.0) -> Tensor:
     """x [..., N], weight [N] -> [..., N]; the statistics are float32 whatever the dtype."""
     # torch's own has no CPU kernel and takes twice as many operations
-    size, wide = x.shape[-1], x.float()
+    size = x.shape[-1]
+    wide, scale = (t if t.dtype == torch.float32 else t.float() for t in (x, weight))
     norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
     root = torch.hypot(norm, _constant((size * eps) ** 0.5, x.device)).mul_(size**-0.5)
-    scale = weight.float() + offset if offset else weight.float()
-    return torch.div(wide, root).mul_(scale).to(x.dtype)
+    y = torch.div(wide, root).mul_(scale + offset if offset else scale)
+    return y if y.dtype == x.dtype else y.to(x.dtype)
 
 
 @lru_cache

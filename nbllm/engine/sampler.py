@@ -109,7 +109,10 @@ def score(logits: Tensor, targets: Tensor, count: int) -> tuple[list[float], lis
 
 def choose(logits: Tensor, rows: Rows, index: np.ndarray) -> Tensor:
     """Token ids [R]: the likeliest where the temperature is 0, else a draw."""
-    tokens = logits.argmax(-1)
+    if logits.device.type == "cpu":  # numpy's is several times as fast
+        tokens = torch.from_numpy(logits.numpy().argmax(-1))
+    else:
+        tokens = logits.argmax(-1)
     warm = rows.temperature[index] > 0
     filtered = (rows.top_k[index] > 0) | (rows.top_p[index] < 1) | (rows.min_p[index] > 0)
     for which, draw in ((warm & ~filtered, _draw), (warm & filtered, _draw_filtered)):

@@ -1,5 +1,7 @@
 """The few modules that decoders share. Shapes: T tokens, H query heads, K key-value heads, D head dim."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,6 +32,19 @@ from .batch import Batch, Beams, Chunk
 def empty(*shape: int) -> nn.Parameter:
     """A parameter without memory: `load.build` gives it some, of the right dtype and device."""
     return nn.Parameter(torch.empty(shape, device="meta"), requires_grad=False)
+
+
+class Block(nn.Module):
+    """A module whose parts are ordinary attributes, too.
+
+    torch keeps them elsewhere, and Python looks for each in vain first, which makes an error and its
+    message: of a decoding step on a CPU a few percent.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, nn.Module):
+            self.__dict__[name] = value
 
 
 # torch's own Linear and Embedding draw random weights first, which imports its compiler and is

@@ -12,11 +12,11 @@ from nbllm_kernels.rope import rope
 
 from .batch import Batch
 from .config import ModelConfig
-from .layers import Embedding, Linear, PagedAttention, RMSNorm, whole
+from .layers import Block, Embedding, Linear, PagedAttention, RMSNorm, whole
 from .rotary import by_position, table
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(Block):
     def __init__(self, c: ModelConfig, layer: int):
         super().__init__()
         bias = c.raw.get("attention_bias", False)
@@ -57,7 +57,7 @@ class SelfAttention(nn.Module):
         return qk, v
 
 
-class MLP(nn.Module):
+class MLP(Block):
     def __init__(self, c: ModelConfig):
         super().__init__()
         bias = c.raw.get("mlp_bias", False)
@@ -81,7 +81,7 @@ class MLP(nn.Module):
         return self.gate_up_proj.few(x, gate=True)
 
 
-class Layer(nn.Module):
+class Layer(Block):
     Attention = SelfAttention
 
     def __init__(self, c: ModelConfig, layer: int):
@@ -102,7 +102,7 @@ class Layer(nn.Module):
         return self.mlp(x, parts=True), residual
 
 
-class Decoder(nn.Module):
+class Decoder(Block):
     cos_sin: Tensor  # [max_length, R] for the R dims of a head that are rotated
 
     def __init__(self, c: ModelConfig, layer: Callable[[ModelConfig, int], nn.Module]):
@@ -124,7 +124,7 @@ class Decoder(nn.Module):
         return self.norm.add(x, residual)[0]
 
 
-class LlamaForCausalLM(nn.Module):
+class LlamaForCausalLM(Block):
     REQUIRED: dict[str, tuple] = {"hidden_act": ("silu",)}
     Layer: type[nn.Module] = Layer
     Decoder = Decoder
