@@ -6,6 +6,8 @@ side [layers, 2, S, K, L, D] holds up to L tokens of each of S requests; the fir
 Bound by reading it once, where `paged_attention` reads pages, writes their copy and reads that.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -25,19 +27,39 @@ def side_mask(side: Tensor, kv_lens: Tensor, max_kv_len: int) -> Tensor:
     return mask.masked_fill_(unseen, -torch.inf).repeat_interleave(side.shape[3], 0)[:, None]
 
 
+class Bags(NamedTuple):
+    """Which values each query head sums: rows of a layer's as [S * K * L, D], head after head."""
+
+    rows: Tensor  # [B * H * max_kv_len] int32
+    starts: Tensor  # [B * H] int32, where in `rows` each head's begin
+
+
+def side_bags(side: Tensor, count: int, num_heads: int, max_kv_len: int) -> Bags:
+    """For the first `count` requests' tokens up to the longest one's."""
+    heads, tokens = side.shape[3:5]
+    head = torch.arange(count * num_heads, dtype=torch.int32) // (num_heads // heads)
+    token = torch.arange(max_kv_len, dtype=torch.int32)
+    starts = torch.arange(0, count * num_heads * max_kv_len, max_kv_len, dtype=torch.int32)
+    return Bags((head[:, None] * tokens + token).flatten(), starts)
+
+
 def side_views(side: Tensor, count: int, max_kv_len: int) -> list[tuple[Tensor, Tensor]]:
-    """Each layer's keys [B * K, D, max_kv_len] and values [B * K, max_kv_len, D] of the first `count`."""
-    keys, values = side[:, :, :count].flatten(2, 3)[:, :, :, :max_kv_len].unbind(1)
-    return list(zip(keys.transpose(2, 3).unbind(0), values.unbind(0), strict=True))
+    """Each layer's keys of the first `count`, [B * K, D, max_kv_len], and all its values, [S * K * L, D]."""
+    keys = side[:, 0, :count].flatten(1, 2)[:, :, :max_kv_len].transpose(2, 3).unbind(0)
+    return list(zip(keys, side[:, 1].flatten(1, 3).unbind(0), strict=True))
 
 
-def row_attention_ref(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
+def row_attention_ref(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, bags: Bags, scale: float
+) -> Tensor:
     """q [B, H, D], a layer's `side_views`, `side_mask` -> [B, H, D]."""
-    # the heads that share a key-value head are its queries; their two products are faster here
-    # than torch's attention, which does a little of both at a time
+    # the heads that share a key-value head are its queries
     grouped = q.reshape(k.shape[0], -1, q.shape[-1])
     weights = torch.baddbmm(mask, grouped, k, alpha=scale).softmax(-1)
-    return torch.bmm(weights, v).view(q.shape)
+    # a weighted sum of rows, as torch has it for embeddings: a product of many small matrices takes
+    # two to four times as long
+    out = torch.embedding_bag(v, *bags, False, 0, False, weights.view(-1))[0]
+    return out.view(q.shape)
 
 
 row_attention = row_attention_ref

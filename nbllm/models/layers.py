@@ -20,7 +20,7 @@ from nbllm_kernels.paged_attention import (
     write_kv,
 )
 from nbllm_kernels.rms_norm import add_rms_norm, added_ref, rms_norm
-from nbllm_kernels.row_attention import row_attention, side_mask, side_rows, side_views
+from nbllm_kernels.row_attention import row_attention, side_bags, side_mask, side_rows, side_views
 from nbllm_kernels.silu_mul import silu_mul
 from nbllm_kernels.skinny_linear import ACTS, MOST, Norm, choose, skinny_linear, takes_norm
 from nbllm_kernels.skinny_tiles import BlockTile, RowsTile, RowTile, Tile
@@ -253,8 +253,9 @@ class PagedAttention(nn.Module):
         rows = batch.once("side", lambda: side_rows(side, lens - 1))
         mask = batch.once("side mask", lambda: side_mask(side, lens, longest))
         views = batch.once("side views", lambda: side_views(side, len(lens), longest))
+        bags = batch.once("bags", lambda: side_bags(side, len(lens), q.shape[1], longest))
         write_kv(side, new, rows[self.layer])
-        return row_attention(q, *views[self.layer], mask, self.scale)
+        return row_attention(q, *views[self.layer], mask, bags, self.scale)
 
     def decode(self, q: Tensor, new: Tensor, batch: Batch) -> Tensor:
         kv, longest, window = batch.kv, batch.max_kv_len, self.window

@@ -10,7 +10,7 @@ from nbllm_kernels.paged_attention import (
     slot_rows,
     write_kv,
 )
-from nbllm_kernels.row_attention import row_attention, side_mask, side_rows, side_views
+from nbllm_kernels.row_attention import row_attention, side_bags, side_mask, side_rows, side_views
 
 
 def test_equals_attention_over_pages():
@@ -34,4 +34,5 @@ def test_equals_attention_over_pages():
         mask, rows = decode_mask(kv, 128, lens), page_rows(kv, pages, 128)
         want = decode_attention(q, kv, rows[layer], mask, 0.3)
         views = side_views(side, 3, 128)[layer]
-        check(row_attention(q, *views, side_mask(side, lens, 128), 0.3), want)
+        bags = side_bags(side, 3, heads * 2, 128)
+        check(row_attention(q, *views, side_mask(side, lens, 128), bags, 0.3), want)
