@@ -100,13 +100,14 @@ def in_gluon(x: Tensor) -> bool:
     return _properties(x.device).major == 9 and _has_gluon()
 
 
+GLUON = (3, 6), (3, 9)
+"""The oldest and the newest Triton that these kernels were compiled with: each has another Gluon."""
+
+
 @cache
 def _has_gluon() -> bool:
-    try:
-        from . import prefill_hopper  # noqa: F401
-    except (ImportError, AttributeError):  # the language is young, and another in each version
-        return False
-    return True
+    version = tuple(int(part) for part in triton.__version__.split(".")[:2])
+    return GLUON[0] <= version <= GLUON[1]
 
 
 def shared_memory(x: Tensor) -> int:

@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from nbllm_kernels._triton import GLUON
 
 pytest.importorskip("triton", reason="no Triton for this platform")
 
@@ -69,3 +72,9 @@ def test_attention_of_long_prompts(heads, group, dim, dtype):
     constants["ROWS"] = dtype == "bf16"
     tiles = {"kv_desc": (64, dim)}
     check_found(compiled("_prefill_hopper_kernel", types, constants, tiles, dtype))
+
+
+def test_the_installed_triton_is_one_of_those():
+    """Another one: compile these for it, run the GPU tests, and say so in `GLUON`."""
+    installed = tuple(int(part) for part in version("triton").split(".")[:2])
+    assert GLUON[0] <= installed <= GLUON[1]
