@@ -298,6 +298,8 @@ def prefill_attention(
         return y
     work = work or work_for_prefill(q_starts, tokens, kv, plain=not (window or softcap))
     if work.least == TILE:
+        if window or softcap:
+            raise ValueError("prefill_attention: this work is for layers without window and cap")
         from .prefill_hopper import prefill_hopper
 
         prefill_hopper(q, kv, layer, pages, q_starts, kv_lens, scale, work, rows, y)

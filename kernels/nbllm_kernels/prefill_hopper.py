@@ -246,7 +246,7 @@ def _attend(
                 gl.store(out_ptr + at, none, mask=(m < new)[:, None])
 
 
-@gluon.jit(do_not_specialize=["layer_row", "capacity", "tiles"])
+@gluon.jit(do_not_specialize=["layer_row", "table_stride", "capacity", "tiles"])
 def _prefill_hopper_kernel(
     q_ptr, kv_desc, pages_ptr, rows_ptr, q_starts_ptr, lens_ptr, items_ptr, out_ptr,
     layer_row, page_rows, kv_rows, table_stride, capacity, tiles, to_bits,

@@ -32,7 +32,9 @@ def rms_norm_ref(x: Tensor, weight: Tensor, eps: float, offset: float = 0.0) -> 
     size = x.shape[-1]
     wide, scale = (t if t.dtype == torch.float32 else t.float() for t in (x, weight))
     norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-    root = torch.hypot(norm, _constant((size * eps) ** 0.5, x.device)).mul_(size**-0.5)
+    # constants as tensors: torch would make one of a number each time
+    root = torch.hypot(norm, _constant((size * eps) ** 0.5, x.device))
+    root = root.mul_(_constant(size**-0.5, x.device))
     y = torch.div(wide, root).mul_(scale + offset if offset else scale)
     return y if y.dtype == x.dtype else y.to(x.dtype)
 

@@ -130,7 +130,7 @@ def _follow(given: Sequence[tuple[Matcher, Sequence[int]]], executor: LLExecutor
     step = []
     for matcher, tokens in given:
         new = matcher._behind(tokens)
-        if len(new) == 1:
+        if len(new) == 1 and not matcher.native.is_stopped():
             step.append((matcher, new[0]))
         elif new:
             matcher.follow(tokens)

@@ -43,8 +43,13 @@ class Block(nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if isinstance(value, nn.Module):
+        if name in self.__dict__.get("_modules", ()):
             self.__dict__[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        if name in self._modules:
+            self.__dict__.pop(name, None)
+        super().__delattr__(name)
 
 
 # torch's own Linear and Embedding draw random weights first, which imports its compiler and is
@@ -253,7 +258,8 @@ class PagedAttention(nn.Module):
         rows = batch.once("side", lambda: side_rows(side, lens - 1))
         mask = batch.once("side mask", lambda: side_mask(side, lens, longest))
         views = batch.once("side views", lambda: side_views(side, len(lens), longest))
-        bags = batch.once("bags", lambda: side_bags(side, len(lens), q.shape[1], longest))
+        key = "bags", q.shape[1]
+        bags = batch.once(key, lambda: side_bags(side, len(lens), q.shape[1], longest))
         write_kv(side, new, rows[self.layer])
         return row_attention(q, *views[self.layer], mask, bags, self.scale)
 

@@ -17,7 +17,7 @@ from nbllm import LLM, SamplingParams, StructuredOutputsParams
 from nbllm.engine import build, masks
 from nbllm.engine.grammar import Grammars
 from nbllm.engine.masks import Mask, Masks
-from nbllm.engine.matcher import Matcher, fill, unpacked
+from nbllm.engine.matcher import Matcher, _follow, fill, unpacked
 from nbllm.engine.text import Tokenizer
 from nbllm.errors import GenerationInterrupted, ParamError
 from nbllm.prompts import as_prompts
@@ -255,6 +255,13 @@ def test_steps_of_many_equal_steps_of_one(grammars, ascii_llm, ignore_eos):
     with pytest.raises(ParamError, match="after 3 tokens"):
         fill(together, wrong, executor=executor)
     assert np.array_equal(fill(together, so_far, executor=executor), want)
+
+
+def test_many_refuse_what_one_refuses_after_its_end(grammars, ascii_llm):
+    m, executor, text = grammars.matcher(regex("a")), LLExecutor(2), ids(ascii_llm, "a")
+    _follow([(m, text)], executor)
+    with pytest.raises(ParamError, match="after 1 tokens"):
+        _follow([(m, [*text, EOS])], executor)
 
 
 def test_packed_bits_mean_the_same(grammars):
