@@ -216,6 +216,8 @@ def decoding() -> Iterator[Case]:
 def prefilling() -> Iterator[Case]:
     shapes = [
         ("Llama-3-8B", [8192], [8192]),
+        ("Llama-3-8B", [7900], [7900]),
+        ("Qwen3-0.6B", [7900], [7900]),
         ("Llama-3-8B", [1024], [1024]),
         ("Llama-3-8B", [2048], [8192]),
         ("Llama-3-8B", [128], [128]),
