@@ -27,6 +27,7 @@ each = {**dict.fromkeys(kernel.arg_names, "i32"), **types}
 for n, (rows, columns) in tiles.items():
     where = layout(rows, columns, {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype])
     each[n] = f"tensordesc<{dtype}[{rows},{columns}],{where!r}>"
+constants.update(BLOCK_N=prefill_hopper.BLOCK_N, STAGES=prefill_hopper.STAGES)
 each.update(dict.fromkeys(constants, "constexpr"))
 source = GluonASTSource(kernel, each, constants)
 found = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 4})
@@ -68,8 +69,7 @@ def test_attention_of_long_prompts(heads, group, dim, dtype):
     names = ("pages_ptr", "rows_ptr", "items_ptr")
     types = {**dict.fromkeys(names, "*i32"), "lens_ptr": "*i64", "q_starts_ptr": "*i64"}
     types |= {"q_ptr": "*" + dtype, "out_ptr": "*" + dtype, "to_bits": "fp32"}
-    constants = {"H": heads, "GROUP": group, "D": dim, "PAGE": 64, "BLOCK_N": 128, "STAGES": 3}
-    constants["ROWS"] = dtype == "bf16"
+    constants = {"H": heads, "GROUP": group, "D": dim, "PAGE": 64, "ROWS": dtype == "bf16"}
     tiles = {"kv_desc": (64, dim)}
     check_found(compiled("_prefill_hopper_kernel", types, constants, tiles, dtype))
 
