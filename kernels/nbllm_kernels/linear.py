@@ -34,7 +34,8 @@ def pack(weight: Tensor, bias: Tensor | None) -> Product | None:
     with suppress(AttributeError, RuntimeError):
         if fits_half(weight):
             half = torch.ops.quantized.linear_prepack_fp16(weight, bias)
-            multiply = torch.ops.quantized.linear_dynamic_fp16.default
+            # without the Python around it, which looks for overrides too
+            multiply = torch.ops.quantized.linear_dynamic_fp16.default._op
             plainly = torch._C.DisableTorchFunctionSubclass
 
             def product(x: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ GRAIN = 32
 def slot_rows(kv: Tensor, slots: Tensor) -> Tensor:
     """Rows of kv.view(-1, D) of slots [T] (page * page_size + offset): [layers, T * 2 * K]."""
     _, layers, two, heads, size, _ = kv.shape
-    row = torch.arange(layers * two * heads, device=kv.device).view(layers, 1, -1)
-    page, offset = (slots // size)[:, None], (slots % size)[:, None]
-    return ((page * layers * two * heads + row) * size + offset).flatten(1)
+    row = torch.arange(0, layers * two * heads * size, size, device=kv.device).view(layers, 1, -1)
+    first = torch.add(slots % size, slots // size, alpha=layers * two * heads * size)
+    return (first[:, None] + row).flatten(1)
 
 
 def page_rows(kv: Tensor, pages: Tensor, kv_len: int) -> Tensor:

@@ -29,20 +29,21 @@ from ._triton import (
 def rms_norm_ref(x: Tensor, weight: Tensor, eps: float, offset: float = 0.0) -> Tensor:
     """x [..., N], weight [N] -> [..., N]; the statistics are float32 whatever the dtype."""
     # torch's own has no CPU kernel and takes twice as many operations
-    size = x.shape[-1]
-    wide, scale = (t if t.dtype == torch.float32 else t.float() for t in (x, weight))
+    least, per_root = _constants(x.shape[-1], eps, x.device)
+    wide = x if x.dtype == torch.float32 else x.float()
+    scale = weight if weight.dtype == torch.float32 else weight.float()
     norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-    # constants as tensors: torch would make one of a number each time
-    root = torch.hypot(norm, _constant((size * eps) ** 0.5, x.device))
-    root = root.mul_(_constant(size**-0.5, x.device))
+    root = torch.hypot(norm, least).mul_(per_root)
     y = torch.div(wide, root).mul_(scale + offset if offset else scale)
     return y if y.dtype == x.dtype else y.to(x.dtype)
 
 
 @lru_cache
-def _constant(value: float, device: torch.device) -> Tensor:
+def _constants(size: int, eps: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """sqrt(size * eps) and 1 / sqrt(size), as tensors: torch would make one of a number each time."""
     with torch.inference_mode(False):
-        return torch.tensor(value, device=device)
+        made = torch.tensor((size * eps) ** 0.5), torch.tensor(size**-0.5)
+    return made[0].to(device), made[1].to(device)
 
 
 def add_rms_norm_ref(
@@ -132,7 +133,8 @@ def add_rms_norm(
     """
     if not use_triton(x):
         y, total = add_rms_norm_ref(x, residual, weight, eps, offset)
-        y = y if out is None else out.copy_(y)
+        if out is not None:
+            y = out.copy_(y)
         return y, total if residual_out is None else residual_out.copy_(total)
     if residual is None:
         total = x if residual_out is None else residual_out.copy_(x)

@@ -20,22 +20,23 @@ def angle_table(frequency: Tensor, length: int) -> Tensor:
 
 
 def rotation(cos_sin: Tensor) -> Tensor:
-    """What tokens are rotated by, from their rows of `rope_table` [T, R]: [2, T, 1, R].
+    """What tokens are rotated by, from their rows of `rope_table` [T, R]: [T, 1, 2 * R].
 
-    cos beside itself, and -sin beside sin: y = x * cos + (the halves of x swapped) * sin.
+    cos beside itself, then -sin beside sin: y = x * cos + (the halves of x swapped) * sin.
     """
     cos, sin = cos_sin[:, None].chunk(2, -1)
-    return torch.stack((torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)))
+    return torch.cat((cos, cos, -sin, sin), -1)
 
 
 def rope_ref(x: Tensor, by: Tensor | None) -> Tensor:
     """Rotate x [T, H, D] by a `rotation`; None: not at all."""
     if by is None:
         return x
-    if (rotated := by.shape[-1]) < x.shape[-1]:
+    if (rotated := by.shape[-1] // 2) < x.shape[-1]:
         return torch.cat((rope_ref(x[..., :rotated], by), x[..., rotated:]), -1)
-    wide, (cos, sin) = x.float(), by.unbind(0)
-    return torch.addcmul(wide * cos, wide.roll(rotated // 2, -1), sin).to(x.dtype)
+    wide, (cos, sin) = x if x.dtype == torch.float32 else x.float(), by.chunk(2, -1)
+    y = torch.addcmul(wide * cos, wide.roll(rotated // 2, -1), sin)
+    return y if y.dtype == x.dtype else y.to(x.dtype)
 
 
 rope = rope_ref

@@ -107,15 +107,12 @@ class Engine:
             self.waves.step(plan, self._end)
             if not self.live:
                 self.scheduler.pages.shrink()
-                self.runner.idle()
             self._whole = True
 
     def settle(self) -> None:
         """Carry out what `add` and `abort` left, without computing anything."""
         with self._turns:
             self._prepare()
-            if not self.live:
-                self.runner.idle()
             self._whole = True
 
     def reset_prefix_cache(self) -> None:

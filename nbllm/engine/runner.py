@@ -20,7 +20,6 @@ from .beam import Wave
 from .masks import Mask, Masks
 from .pages import pages_for
 from .request import Request
-from .row_cache import RowCache
 from .rows import Rows
 from .sampler import Sampler, Samples, Scores, score
 from .scheduler import Plan
@@ -67,9 +66,6 @@ class Runner:
         self.model: TextGenerationModel = cast(TextGenerationModel, model)
         self.config, self.rows, self.kv, self.sampler = config, rows, kv, sampler
         self.masks = Masks(kv.device)
-        # half precision would round between the two products
-        side_by_side = kv.device.type == "cpu" and kv.dtype == torch.float32
-        self.row_cache = RowCache(kv, rows, kv.nbytes // 2) if side_by_side else None
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> Samples | None:
@@ -78,8 +74,6 @@ class Runner:
         mask = self._begin_mask(requests, index)  # the worker fills it while the model computes
         batch = self._batch(plan)
         hidden = self.model.forward(batch)
-        if batch.side is not None and self.row_cache is not None:
-            self.row_cache.written(len(plan.rows))
         scores = self._scores(plan, hidden[num_sampled:])
         if not num_sampled:
             return Samples.none(scores) if scores else None
@@ -92,15 +86,8 @@ class Runner:
         """Searches with the same parameters, that from now on step together."""
         return Wave(requests, self.config.vocab_size, self.kv.device)
 
-    def idle(self) -> None:
-        """Nobody is left: keep nothing that only serves who runs."""
-        # one that was closed has none: a stream that was left may be dropped after that
-        if (cache := getattr(self, "row_cache", None)) is not None:
-            cache.clear()
-
     def rest(self) -> None:
         """Wait until nothing runs, and forget what knows where the weights and the cache are."""
-        self.idle()
 
     def relieve(self) -> None:
         """Give the device back what is only kept for later."""
@@ -117,7 +104,6 @@ class Runner:
     def close(self) -> None:
         """Let go of every tensor and thread. Closing twice is no error."""
         self.masks.close()
-        self.row_cache = None  # an abort that comes later looks for it
         for name in ("model", "kv", "sampler"):
             vars(self).pop(name, None)
 
@@ -152,16 +138,14 @@ class Runner:
         return self.masks.begin(at, *zip(*chosen, strict=True)) if chosen else None
 
     def _batch(self, plan: Plan) -> Batch:
-        rows, order = self.rows, self._arrange(plan.rows)
-        index = plan.rows if order is None else plan.rows[order]
+        rows, index = self.rows, plan.rows
         lengths = rows.length[index]
         longest = int(lengths.max(initial=0))
         pages = rows.pages[index, : pages_for(longest)]
         ids, positions = [rows.last[index]], [lengths - 1]
         newest = rows.pages[index, (lengths - 1) // PAGE_SIZE]
         slots = [_slots(newest, lengths - 1)]
-        # logits are in the order of the plan
-        last = list(range(len(index))) if order is None else np.argsort(order).tolist()
+        last = list(range(len(index)))
         scored, at, parts = [], len(index), []
         for request, start, stop in plan.chunks:
             new = np.arange(start, stop)
@@ -183,12 +167,7 @@ class Runner:
             max_kv_len=longest,
             chunks=[self._chunk(group) for group in _alike(parts)],
             last=None if last == list(range(at)) else self._put(np.array(last + scored, np.int64)),
-            side=None if order is None or self.row_cache is None else self.row_cache.side,
         )
-
-    def _arrange(self, index: np.ndarray) -> np.ndarray | None:
-        """The order of the rows `index` in `row_cache`; None where they are read from their pages."""
-        return self.row_cache.arrange(index) if len(index) and self.row_cache is not None else None
 
     def _chunk(self, parts: list[Part]) -> Chunk:
         """Requests side by side, the shorter ones padded."""

@@ -114,6 +114,8 @@ def choose(logits: Tensor, rows: Rows, index: np.ndarray) -> Tensor:
     else:
         tokens = logits.argmax(-1)
     warm = rows.temperature[index] > 0
+    if not warm.any():
+        return tokens
     filtered = (rows.top_k[index] > 0) | (rows.top_p[index] < 1) | (rows.min_p[index] > 0)
     for which, draw in ((warm & ~filtered, _draw), (warm & filtered, _draw_filtered)):
         if which.any():

@@ -67,15 +67,13 @@ class Batch:
     last: Tensor | None  # [R] which tokens need logits; None: all of them
     beams: Beams | None = None  # set: the T = G * W tokens are beams', and nothing else is there
     packed: Packed | None = None  # set: instead of `chunks`, and there is no `max_kv_len`
-    side: Tensor | None = None  # [layers, 2, S, K, L, D] set: the B requests' tokens side by side
     tree: Tree | None = None  # set: the same as `beams`, as a GPU's kernels read it
     wanted: Tensor | None = None  # set, for the last layer: the tokens that it is to give, `last`
     shared: dict[Hashable, Any] = field(default_factory=dict)
+    fused: bool = field(init=False)  # one launch goes from a projection to queries and the cache
 
-    @property
-    def fused(self) -> bool:
-        """Whether one launch goes from a layer's projection to its queries and the cache."""
-        return self.packed is not None or use_triton(self.kv)
+    def __post_init__(self):
+        self.fused = self.packed is not None or use_triton(self.kv)
 
     def of_layers(self, count: int) -> list["Batch"]:
         """What each of `count` layers takes; the last one's output matters only where there are logits."""

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from nbllm_kernels.beam_attention import beam_attention, beam_keys
 from nbllm_kernels.gelu_mul import gelu_mul
@@ -20,7 +21,7 @@ from nbllm_kernels.paged_attention import (
     write_kv,
 )
 from nbllm_kernels.rms_norm import add_rms_norm, added_ref, rms_norm
-from nbllm_kernels.row_attention import row_attention, side_bags, side_mask, side_rows, side_views
+from nbllm_kernels.row_attention import Layout, row_attention, row_layout, row_mask
 from nbllm_kernels.silu_mul import silu_mul
 from nbllm_kernels.skinny_linear import ACTS, MOST, Norm, choose, skinny_linear, takes_norm
 from nbllm_kernels.skinny_tiles import BlockTile, RowsTile, RowTile, Tile
@@ -34,7 +35,23 @@ def empty(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(shape, device="meta"), requires_grad=False)
 
 
-class Block(nn.Module):
+class Part(nn.Module):
+    """A module in which torch's hooks cost nothing until there is one: a few percent of a step on a CPU."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__call__ = cls.forward
+
+    def register_forward_hook(self, *args: Any, **options: Any) -> RemovableHandle:
+        type(self).__call__ = nn.Module.__call__
+        return super().register_forward_hook(*args, **options)
+
+    def register_forward_pre_hook(self, *args: Any, **options: Any) -> RemovableHandle:
+        type(self).__call__ = nn.Module.__call__
+        return super().register_forward_pre_hook(*args, **options)
+
+
+class Block(Part):
     """A module whose parts are ordinary attributes, too.
 
     torch keeps them elsewhere, and Python looks for each in vain first, which makes an error and its
@@ -54,7 +71,7 @@ class Block(nn.Module):
 
 # torch's own Linear and Embedding draw random weights first, which imports its compiler and is
 # thrown away anyway
-class Linear(nn.Module):
+class Linear(Part):
     """act(norm(x) W^T + b) + add, with W [out, in]; norm, act and add: where they are given."""
 
     most = MOST
@@ -93,8 +110,10 @@ class Linear(nn.Module):
         act: a name of `skinny_linear.ACTS`; add [T, out]. parts: there may be several tensors to
         add up instead of one, [S, T, out] in float32, as the `add` of a norm takes it.
         """
-        tile = None if self.packed else self.tile(x, gate)
-        of = None if norm is None else norm.fused
+        if self.packed:  # on a CPU
+            y = self.packed(x if norm is None else norm(x))
+            return around(y, act, gate, add) if act or add is not None else y
+        tile, of = self.tile(x, gate), None if norm is None else norm.fused
         if norm is not None and not (of and takes_norm(x, tile)):
             x, of = norm(x), None
         if isinstance(tile, BlockTile) and tile.splits > 1 and not parts:
@@ -102,9 +121,16 @@ class Linear(nn.Module):
         if tile is not None:
             options = {"norm": of, "act": act, "gate": gate, "add": add, "tile": tile}
             return skinny_linear(x.contiguous(), self.weight, self.bias, **options)
-        y = self.packed(x) if self.packed else linear_ref(x, self.weight, self.bias)
-        y = gated(y, act) if gate else ACTS[act](y)
-        return y if add is None else add + y
+        return around(linear_ref(x, self.weight, self.bias), act, gate, add)
+
+
+def around(y: Tensor, act: str | None, gate: bool, add: Tensor | None) -> Tensor:
+    """What follows a product, see `Linear.forward`."""
+    if gate:
+        y = gated(y, act)
+    elif act is not None:
+        y = ACTS[act](y)
+    return y if add is None else add + y
 
 
 GATED = {"silu": silu_mul, "gelu_tanh": gelu_mul}
@@ -118,7 +144,7 @@ def gated(x: Tensor, act: str | None) -> Tensor:
     return ACTS[act](g) * u
 
 
-class Embedding(nn.Module):
+class Embedding(Part):
     """The rows of a table [count, size]."""
 
     def __init__(self, count: int, size: int):
@@ -129,7 +155,7 @@ class Embedding(nn.Module):
         return F.embedding(ids, self.weight)
 
 
-class RMSNorm(nn.Module):
+class RMSNorm(Part):
     """Root-mean-square norm; with a residual it adds first and returns both.
 
     offset: what is added to the weights; 1 where a checkpoint has their distance from one.
@@ -140,7 +166,8 @@ class RMSNorm(nn.Module):
         self.weight, self.eps, self.offset = empty(size), eps, offset
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x, self.weight, self.eps, offset=self.offset)
+        weight: Any = self._parameters["weight"]  # not self.weight, see `Block`
+        return rms_norm(x, weight, self.eps, None, self.offset)
 
     @property
     def fused(self) -> Norm | None:
@@ -149,10 +176,11 @@ class RMSNorm(nn.Module):
 
     def add(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
         """(norm(x + residual), x + residual); x [T, N] or its parts, see `Linear.forward`."""
-        return add_rms_norm(x, residual, self.weight, self.eps, offset=self.offset)
+        weight: Any = self._parameters["weight"]
+        return add_rms_norm(x, residual, weight, self.eps, None, None, self.offset)
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(Part):
     """Layer norm with weight and bias."""
 
     def __init__(self, size: int, eps: float = 1e-5):
@@ -172,7 +200,7 @@ class LayerNorm(nn.Module):
         return add_layer_norm(x, residual, self.weight, self.bias, self.eps)
 
 
-class NoNorm(nn.Module):
+class NoNorm(Part):
     """Where others have a norm."""
 
     def add(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -186,7 +214,7 @@ def whole(x: Tensor, residual: Tensor | None) -> Tensor:
     return x if residual is None else added_ref(x, residual)
 
 
-class PagedAttention(nn.Module):
+class PagedAttention(Part):
     """Writes the new keys and values to their pages, then attends over all of a request's.
 
     window: the newest tokens that a query sees, its own included, 0: all; scale: of the scores,
@@ -210,25 +238,22 @@ class PagedAttention(nn.Module):
         """q [T, H, D], k and v [T, K, D] -> [T, H * D], or what `batch.wanted` says of it."""
         if batch.fused:
             return self.fused(torch.cat((q, k, v), 1).flatten(1), batch, q.shape[1])
-        slots = batch.once("slots", lambda: slot_rows(batch.kv, batch.slots))
-        new = torch.cat((k, v), 1)
-        write_kv(batch.kv, new, slots[self.layer])
-        if batch.wanted is not None and not len(batch.wanted):
+        slots = batch.once("slots", lambda: slot_rows(batch.kv, batch.slots).unbind())
+        write_kv(batch.kv, torch.cat((k, v), 1), slots[self.layer])
+        if (wanted := batch.wanted) is None:
+            return self.paged(q, batch).flatten(1)
+        if not len(wanted):
             return q[:0].flatten(1)
-        return batch.pick(self.paged(q, new, batch).flatten(1))
+        return batch.pick(self.paged(q, batch).flatten(1))
 
-    def paged(self, q: Tensor, new: Tensor, batch: Batch) -> Tensor:
-        """Attention of all tokens, whose keys and values are in the cache: [T, H, D].
-
-        new [T, 2 * K, D]: these again, keys beside values.
-        """
-        if batch.beams is not None:
-            return self.beams(q, batch.beams, batch)
+    def paged(self, q: Tensor, batch: Batch) -> Tensor:
+        """Attention of all tokens, whose keys and values are in the cache: [T, H, D]."""
         if not batch.chunks:
-            return self.decode(q, new, batch)
+            beams = batch.beams
+            return self.decode(q, batch) if beams is None else self.beams(q, beams, batch)
         out, decoding = torch.empty_like(q), len(batch.kv_lens)
         if decoding:
-            out[:decoding] = self.decode(q[:decoding], new[:decoding], batch)
+            out[:decoding] = self.decode(q[:decoding], batch)
         for chunk in batch.chunks:
             y = self.prefill(q[chunk.tokens], chunk, batch)
             out.index_copy_(0, chunk.tokens.flatten(), y.flatten(0, 1))
@@ -253,24 +278,21 @@ class PagedAttention(nn.Module):
             return self.beams(q, batch.beams, batch).flatten(1)
         return fused.attend(q, batch, self).flatten(1)
 
-    def side_by_side(self, q: Tensor, new: Tensor, side: Tensor, batch: Batch) -> Tensor:
-        lens, longest = batch.kv_lens, batch.max_kv_len
-        rows = batch.once("side", lambda: side_rows(side, lens - 1))
-        mask = batch.once("side mask", lambda: side_mask(side, lens, longest))
-        views = batch.once("side views", lambda: side_views(side, len(lens), longest))
-        key = "bags", q.shape[1]
-        bags = batch.once(key, lambda: side_bags(side, len(lens), q.shape[1], longest))
-        write_kv(side, new, rows[self.layer])
-        return row_attention(q, *views[self.layer], mask, bags, self.scale)
-
-    def decode(self, q: Tensor, new: Tensor, batch: Batch) -> Tensor:
+    def decode(self, q: Tensor, batch: Batch) -> Tensor:
         kv, longest, window = batch.kv, batch.max_kv_len, self.window
-        if batch.side is not None and not (window or self.softcap):
-            return self.side_by_side(q, new, batch.side, batch)
+        if kv.dtype == torch.float32 and not kv.is_cuda:
+            layout, mask = batch.once(("rows", window, q.shape[1]), lambda: self.rows(q, batch))
+            return row_attention(q, self.layer, layout, mask, self.scale, self.softcap)
         rows = batch.once("rows", lambda: page_rows(kv, batch.pages, longest))
         key = "mask", window
         mask = batch.once(key, lambda: decode_mask(kv, longest, batch.kv_lens, window))
         return decode_attention(q, kv, rows[self.layer], mask, self.scale, self.softcap)
+
+    def rows(self, q: Tensor, batch: Batch) -> tuple[Layout, Tensor]:
+        """Which rows the heads of q read of any layer with this window, and what they see of them."""
+        layout = row_layout(batch.kv, batch.pages, q.shape[1], batch.max_kv_len)
+        mask = decode_mask(batch.kv, batch.max_kv_len, batch.kv_lens, self.window)
+        return layout, row_mask(layout, mask)
 
     def prefill(self, q: Tensor, chunk: Chunk, batch: Batch) -> Tensor:
         kv, longest, mask, window = batch.kv, chunk.max_kv_len, None, self.window

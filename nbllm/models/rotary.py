@@ -41,7 +41,7 @@ def table(c: ModelConfig, layers: str = FULL) -> Tensor:
 
 def by_position(table: Tensor, batch: Batch) -> Tensor:
     """What the batch's tokens are rotated by, or the table where kernels look it up."""
-    return table if batch.fused else rotation(table[batch.positions])
+    return table if batch.fused else rotation(table.index_select(0, batch.positions))
 
 
 def parameters(config: dict[str, Any], layers: str = FULL) -> dict[str, Any]:

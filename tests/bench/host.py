@@ -27,8 +27,6 @@ class FakeRunner:
     def run(self, plan: Plan) -> Samples:
         return self.give(len(plan.sampled))
 
-    def idle(self) -> None: ...
-
     def give(self, count: int) -> Samples:
         shape = 1, count
         return Samples(tokens=np.full(shape, 5), logprobs=np.full(shape, -1, np.float32), tops={})

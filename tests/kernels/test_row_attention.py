@@ -1,38 +1,50 @@
 """An operation of a CPU: wherever the tests run, its tensors are there."""
 
+import warnings
+
+import pytest
 import torch
 from kernel_cases import check
 
-from nbllm_kernels.paged_attention import (
-    decode_attention,
-    decode_mask,
-    page_rows,
-    slot_rows,
-    write_kv,
-)
-from nbllm_kernels.row_attention import row_attention, side_bags, side_mask, side_rows, side_views
+from nbllm_kernels.paged_attention import decode_attention, decode_mask, page_rows
+from nbllm_kernels.row_attention import row_attention, row_layout, row_mask
+
+LENS, LONGEST, HEADS = torch.tensor([70, 1, 128, 64]), 128, 3
+PAGES = torch.tensor([[1, 2], [3, 0], [5, 6], [1, 0]])  # the last shares the first one's prompt
 
 
-def test_equals_attention_over_pages():
-    layers, heads, dim, lens = 2, 3, 8, torch.tensor([70, 1, 128])
-    side = torch.zeros(layers, 2, 5, heads, 128, dim)
-    kv = torch.zeros(7, layers, 2, heads, 64, dim)
-    pages = torch.tensor([[1, 2], [3, 0], [5, 6]])
-    for length in range(1, 129):  # a token a step, as decoding writes them
-        new = lens >= length
-        at = torch.full((3,), length - 1)
-        slots = torch.where(new, pages[torch.arange(3), at // 64] * 64 + at % 64, 0)
-        for layer in range(layers):
-            k, v = torch.randn(3, heads, dim), torch.randn(3, heads, dim)
-            new_kv = torch.cat((k, v), 1)
-            write_kv(kv, new_kv, slot_rows(kv, slots)[layer])
-            held = side.clone()
-            write_kv(side, new_kv, side_rows(side, at)[layer])
-            side[:, :, :3][:, :, ~new] = held[:, :, :3][:, :, ~new]
-    for layer in range(layers):
-        q = torch.randn(3, heads * 2, dim)
-        mask, rows = decode_mask(kv, 128, lens), page_rows(kv, pages, 128)
-        want = decode_attention(q, kv, rows[layer], mask, 0.3)
-        views = side_views(side, 3, 128)[layer]
-        bags = side_bags(side, 3, heads * 2, 128)
-        check(row_attention(q, *views, side_mask(side, lens, 128), bags, 0.3), want)
+def cache(layers: int = 2, dim: int = 8) -> torch.Tensor:
+    return torch.randn(7, layers, 2, HEADS, 64, dim)
+
+
+@pytest.mark.parametrize("group", [1, 2, 5])
+@pytest.mark.parametrize("window", [0, 9])
+@pytest.mark.parametrize("softcap", [0.0, 2.0])
+def test_equals_attention_that_gathers_pages(group, window, softcap):
+    kv = cache()
+    mask, rows = decode_mask(kv, LONGEST, LENS, window), page_rows(kv, PAGES, LONGEST)
+    layout = row_layout(kv, PAGES, HEADS * group, LONGEST)
+    for layer in (1, 0, 1):  # what one layer leaves does not matter to the next
+        q = torch.randn(4, HEADS * group, 8)
+        want = decode_attention(q, kv, rows[layer], mask, 0.3, softcap)
+        check(row_attention(q, layer, layout, row_mask(layout, mask), 0.3, softcap), want)
+
+
+def test_it_reads_the_cache_itself():
+    kv, q = cache(), torch.randn(4, HEADS, 8)
+    layout = row_layout(kv, PAGES, HEADS, LONGEST)
+    mask = row_mask(layout, decode_mask(kv, LONGEST, LENS))
+    first = row_attention(q, 0, layout, mask, 0.3)
+    kv[1, 0, 1] += 1  # values of the first page
+    moved = row_attention(q, 0, layout, mask, 0.3) - first
+    assert (moved[[0, 3]] > 0.1).all()
+    assert not moved[[1, 2]].any()
+    last = kv[6, 1, 1, HEADS - 1, 63]  # the very last row of the last layer's table
+    assert layout.tables[1][1][-1].data_ptr() == last.data_ptr()
+
+
+def test_a_beta_of_torch_says_nothing_to_users():
+    kv = cache()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        row_layout(kv, PAGES, HEADS, LONGEST)
