@@ -24,7 +24,7 @@ BLOCK = 1024
 def silu_mul_ref(gate_up: Tensor) -> Tensor:
     """gate_up [..., 2 * N] -> [..., N]."""
     gate, up = gate_up.chunk(2, -1)
-    return F.silu(gate) * up
+    return F.silu(gate).mul_(up)
 
 
 @jit

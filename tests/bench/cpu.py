@@ -1,7 +1,8 @@
 """nbllm and `transformers` on the bundled model, in one process, float32, interleaved.
 
 Every case is run several times by both, turn by turn; the figures are medians of tokens per second
-over the tokens that were asked for. Greedy, EOS ignored, the prefix cache emptied before each run.
+over the tokens that were asked for, the ratio the median of those of each turn: what slows a machine
+down for a while slows both. Greedy, EOS ignored, the prefix cache emptied before each run.
 """
 
 import statistics
@@ -19,7 +20,7 @@ PROMPTS = [
     "Review: The soup was cold and the waiter was rude. Sentiment:",
     "Translate to French: The cat sleeps.",
 ]
-ROUNDS = 5
+ROUNDS = 9
 
 
 def cases() -> dict[str, list[tuple[str, int]]]:
@@ -70,4 +71,5 @@ def run() -> Iterator[tuple[str, float, str]]:
             tokens = sum(n for _, n in work)
             speed = {engine: tokens / statistics.median(t) for engine, t in times.items()}
             yield from ((f"{name}, {engine}", s, "tokens/s") for engine, s in speed.items())
-            yield f"{name}, ratio", speed["nbllm"] / speed["transformers"], "x"
+            pairs = zip(times["transformers"], times["nbllm"], strict=True)
+            yield f"{name}, ratio", statistics.median(slow / fast for slow, fast in pairs), "x"
