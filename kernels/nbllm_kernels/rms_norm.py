@@ -41,9 +41,9 @@ def rms_norm_ref(x: Tensor, weight: Tensor, eps: float, offset: float = 0.0) -> 
 @lru_cache
 def _constants(size: int, eps: float, device: torch.device) -> tuple[Tensor, Tensor]:
     """sqrt(size * eps) and 1 / sqrt(size), as tensors: torch would make one of a number each time."""
+    where = {"dtype": torch.float32, "device": device}
     with torch.inference_mode(False):
-        made = torch.tensor((size * eps) ** 0.5), torch.tensor(size**-0.5)
-    return made[0].to(device), made[1].to(device)
+        return torch.tensor((size * eps) ** 0.5, **where), torch.tensor(size**-0.5, **where)
 
 
 def add_rms_norm_ref(

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from nbllm_kernels.beam_attention import beam_attention, beam_keys
 from nbllm_kernels.gelu_mul import gelu_mul
@@ -21,7 +20,7 @@ from nbllm_kernels.paged_attention import (
     write_kv,
 )
 from nbllm_kernels.rms_norm import add_rms_norm, added_ref, rms_norm
-from nbllm_kernels.row_attention import Layout, row_attention, row_layout, row_mask
+from nbllm_kernels.row_attention import Layout, row_attention, row_layout
 from nbllm_kernels.silu_mul import silu_mul
 from nbllm_kernels.skinny_linear import ACTS, MOST, Norm, choose, skinny_linear, takes_norm
 from nbllm_kernels.skinny_tiles import BlockTile, RowsTile, RowTile, Tile
@@ -35,23 +34,7 @@ def empty(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(shape, device="meta"), requires_grad=False)
 
 
-class Part(nn.Module):
-    """A module in which torch's hooks cost nothing until there is one: a few percent of a step on a CPU."""
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        cls.__call__ = cls.forward
-
-    def register_forward_hook(self, *args: Any, **options: Any) -> RemovableHandle:
-        type(self).__call__ = nn.Module.__call__
-        return super().register_forward_hook(*args, **options)
-
-    def register_forward_pre_hook(self, *args: Any, **options: Any) -> RemovableHandle:
-        type(self).__call__ = nn.Module.__call__
-        return super().register_forward_pre_hook(*args, **options)
-
-
-class Block(Part):
+class Block(nn.Module):
     """A module whose parts are ordinary attributes, too.
 
     torch keeps them elsewhere, and Python looks for each in vain first, which makes an error and its
@@ -71,7 +54,7 @@ class Block(Part):
 
 # torch's own Linear and Embedding draw random weights first, which imports its compiler and is
 # thrown away anyway
-class Linear(Part):
+class Linear(nn.Module):
     """act(norm(x) W^T + b) + add, with W [out, in]; norm, act and add: where they are given."""
 
     most = MOST
@@ -110,9 +93,9 @@ class Linear(Part):
         act: a name of `skinny_linear.ACTS`; add [T, out]. parts: there may be several tensors to
         add up instead of one, [S, T, out] in float32, as the `add` of a norm takes it.
         """
-        if self.packed:  # on a CPU
+        if self.packed:
             y = self.packed(x if norm is None else norm(x))
-            return around(y, act, gate, add) if act or add is not None else y
+            return around(y, act, gate, add) if gate or act or add is not None else y
         tile, of = self.tile(x, gate), None if norm is None else norm.fused
         if norm is not None and not (of and takes_norm(x, tile)):
             x, of = norm(x), None
@@ -144,7 +127,7 @@ def gated(x: Tensor, act: str | None) -> Tensor:
     return ACTS[act](g) * u
 
 
-class Embedding(Part):
+class Embedding(nn.Module):
     """The rows of a table [count, size]."""
 
     def __init__(self, count: int, size: int):
@@ -155,7 +138,7 @@ class Embedding(Part):
         return F.embedding(ids, self.weight)
 
 
-class RMSNorm(Part):
+class RMSNorm(nn.Module):
     """Root-mean-square norm; with a residual it adds first and returns both.
 
     offset: what is added to the weights; 1 where a checkpoint has their distance from one.
@@ -166,8 +149,7 @@ class RMSNorm(Part):
         self.weight, self.eps, self.offset = empty(size), eps, offset
 
     def forward(self, x: Tensor) -> Tensor:
-        weight: Any = self._parameters["weight"]  # not self.weight, see `Block`
-        return rms_norm(x, weight, self.eps, None, self.offset)
+        return rms_norm(x, self._weight(), self.eps, None, self.offset)
 
     @property
     def fused(self) -> Norm | None:
@@ -176,11 +158,15 @@ class RMSNorm(Part):
 
     def add(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
         """(norm(x + residual), x + residual); x [T, N] or its parts, see `Linear.forward`."""
-        weight: Any = self._parameters["weight"]
-        return add_rms_norm(x, residual, weight, self.eps, None, None, self.offset)
+        return add_rms_norm(x, residual, self._weight(), self.eps, None, None, self.offset)
+
+    def _weight(self) -> Tensor:
+        # looked for where torch keeps it, see `Block`
+        weight = self._parameters.get("weight")
+        return self.weight if weight is None else weight
 
 
-class LayerNorm(Part):
+class LayerNorm(nn.Module):
     """Layer norm with weight and bias."""
 
     def __init__(self, size: int, eps: float = 1e-5):
@@ -200,7 +186,7 @@ class LayerNorm(Part):
         return add_layer_norm(x, residual, self.weight, self.bias, self.eps)
 
 
-class NoNorm(Part):
+class NoNorm(nn.Module):
     """Where others have a norm."""
 
     def add(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -214,7 +200,7 @@ def whole(x: Tensor, residual: Tensor | None) -> Tensor:
     return x if residual is None else added_ref(x, residual)
 
 
-class PagedAttention(Part):
+class PagedAttention(nn.Module):
     """Writes the new keys and values to their pages, then attends over all of a request's.
 
     window: the newest tokens that a query sees, its own included, 0: all; scale: of the scores,
@@ -280,7 +266,7 @@ class PagedAttention(Part):
 
     def decode(self, q: Tensor, batch: Batch) -> Tensor:
         kv, longest, window = batch.kv, batch.max_kv_len, self.window
-        if kv.dtype == torch.float32 and not kv.is_cuda:
+        if kv.is_cpu and kv.dtype == torch.float32:
             layout, mask = batch.once(("rows", window, q.shape[1]), lambda: self.rows(q, batch))
             return row_attention(q, self.layer, layout, mask, self.scale, self.softcap)
         rows = batch.once("rows", lambda: page_rows(kv, batch.pages, longest))
@@ -290,9 +276,10 @@ class PagedAttention(Part):
 
     def rows(self, q: Tensor, batch: Batch) -> tuple[Layout, Tensor]:
         """Which rows the heads of q read of any layer with this window, and what they see of them."""
-        layout = row_layout(batch.kv, batch.pages, q.shape[1], batch.max_kv_len)
-        mask = decode_mask(batch.kv, batch.max_kv_len, batch.kv_lens, self.window)
-        return layout, row_mask(layout, mask)
+        kv, longest, num_heads = batch.kv, batch.max_kv_len, q.shape[1]
+        key = "layout", num_heads
+        layout = batch.once(key, lambda: row_layout(kv, batch.pages, num_heads, longest))
+        return layout, decode_mask(kv, longest, batch.kv_lens, self.window)[:, 0]
 
     def prefill(self, q: Tensor, chunk: Chunk, batch: Batch) -> Tensor:
         kv, longest, mask, window = batch.kv, chunk.max_kv_len, None, self.window
