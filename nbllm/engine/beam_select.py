@@ -134,7 +134,7 @@ def _keep_diverse(c: Candidates, rules: Rules) -> tuple[Candidates, Tensor]:
     the order of their scores.
     """
     params, size = rules.params, rules.width // rules.params.num_beam_groups
-    count = torch.zeros(len(c.tokens), len(rules.ends), device=c.totals.device)
+    count = c.totals.new_zeros(len(c.tokens), len(rules.ends))
     totals, kept = c.totals.clone(), []
     for begin in range(0, rules.width, size):
         mine = slice(begin, begin + size)

@@ -181,7 +181,9 @@ class Draws:
             width, which = self._wider(given), self._all(which, BIAS)
             self._biases = Listed(
                 ids=self._none(width),
-                bias=torch.zeros(self.rows.max_rows + 1, width, device=self.device),
+                bias=torch.zeros(
+                    self.rows.max_rows + 1, width, dtype=torch.float32, device=self.device
+                ),
                 # allowed_token_ids are bits
                 only=torch.zeros(self.rows.max_rows + 1, dtype=torch.int32, device=self.device),
             )

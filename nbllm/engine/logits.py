@@ -117,12 +117,12 @@ class TokenCounts:
 
 def bias_of(request: Request, vocab: int) -> Tensor:
     """What a request adds to its logits: [V] float32."""
-    params, bias = request.params, torch.zeros(vocab)
+    params, bias = request.params, torch.zeros(vocab, dtype=torch.float32)
     if params.allowed_token_ids is not None:
         bias.fill_(-torch.inf)[params.allowed_token_ids] = 0.0
     if params.logit_bias:
         ids = torch.tensor(list(params.logit_bias))
-        bias[ids] += torch.tensor(list(params.logit_bias.values()))
+        bias[ids] += torch.tensor(list(params.logit_bias.values()), dtype=torch.float32)
     return bias
 
 

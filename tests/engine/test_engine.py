@@ -100,3 +100,23 @@ def test_logprobs_are_those_of_transformers(llama, dtype):
         assert abs(own.sum().item() - out.cumulative_logprob) < 1e-3
         assert [next(iter(p)) for p in out.logprobs] == out.token_ids
         assert [next(iter(p.values())).rank for p in out.logprobs] == [1] * 8
+
+
+def test_the_default_dtype_of_a_process_changes_nothing(llm):
+    """`transformers` sets it while it builds a model, in whichever thread that is."""
+    params = [
+        GREEDY,
+        SamplingParams(seed=1, max_tokens=9, top_p=0.9, logit_bias={7: 2.5}),
+        SamplingParams(
+            seed=2, max_tokens=9, repetition_penalty=1.2, allowed_token_ids=[*range(90)]
+        ),
+    ]
+    many = prompts(3, seed=5)
+    want = tokens(llm.generate(many, params, use_tqdm=False))
+    llm.reset_prefix_cache()
+    torch.set_default_dtype(torch.float64)
+    try:
+        got = tokens(llm.generate(many, params, use_tqdm=False))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert got == want
