@@ -133,8 +133,7 @@ def add_rms_norm(
     """
     if not use_triton(x):
         y, total = add_rms_norm_ref(x, residual, weight, eps, offset)
-        if out is not None:
-            y = out.copy_(y)
+        y = y if out is None else out.copy_(y)
         return y, total if residual_out is None else residual_out.copy_(total)
     if residual is None:
         total = x if residual_out is None else residual_out.copy_(x)

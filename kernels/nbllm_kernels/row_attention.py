@@ -23,9 +23,7 @@ with warnings.catch_warnings():
 class Layout(NamedTuple):
     """Where a step finds its B requests' tokens, N of each, in any layer's tables."""
 
-    tables: list[
-        tuple[Tensor, ...]
-    ]  # [layers][2] keys and values [R, D], from the layer's first on
+    tables: list[tuple[Tensor, ...]]  # each layer's keys and values, as rows [R, D]
     rows: Tensor  # [B * H * N] which of them each query head reads
     starts: Tensor  # [B * H + 1] where in `rows` each one's begin
     scores: Tensor  # sparse [B * H, R], which one layer after the other writes
@@ -55,17 +53,17 @@ def row_layout(kv: Tensor, pages: Tensor, num_heads: int, max_kv_len: int) -> La
 def row_attention_ref(
     q: Tensor, layer: int, layout: Layout, mask: Tensor, scale: float, softcap: float = 0.0
 ) -> Tensor:
-    """q [B, H, D], mask [B, 1, N] of 0 and -inf -> [B, H, D].
+    """q [B, H, D], `row_layout`, `decode_mask` -> [B, H, D].
 
     A score that is infinite or no number stays one in the layers that follow.
     """
     (keys, values), sparse = layout.tables[layer], layout.scores
     query = q.reshape(-1, q.shape[-1])
     torch.sparse.sampled_addmm(sparse, query, keys.t(), beta=0.0, alpha=scale, out=sparse)
-    scores = sparse.values().view(*q.shape[:2], mask.shape[2])
+    scores = sparse.values().view(*q.shape[:2], mask.shape[-1])
     if softcap:
         scores = scores.div_(softcap).tanh_().mul_(softcap)
-    weights = torch.add(scores, mask).softmax(-1).view(-1)
+    weights = torch.add(scores, mask[:, 0]).softmax(-1).view(-1)
     # neither scaled by frequency nor sparse, and sums
     options = layout.rows, layout.starts, False, 0, False, weights, True
     return torch.embedding_bag(values, *options)[0].view(q.shape)

@@ -87,7 +87,7 @@ class Runner:
         return Wave(requests, self.config.vocab_size, self.kv.device)
 
     def rest(self) -> None:
-        """Wait until nothing runs, and forget what knows where the weights and the cache are."""
+        """Wait until nothing runs, and forget where the weights and the cache are. Here: nothing."""
 
     def relieve(self) -> None:
         """Give the device back what is only kept for later."""

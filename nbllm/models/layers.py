@@ -20,7 +20,7 @@ from nbllm_kernels.paged_attention import (
     write_kv,
 )
 from nbllm_kernels.rms_norm import add_rms_norm, added_ref, rms_norm
-from nbllm_kernels.row_attention import Layout, row_attention, row_layout
+from nbllm_kernels.row_attention import row_attention, row_layout
 from nbllm_kernels.silu_mul import silu_mul
 from nbllm_kernels.skinny_linear import ACTS, MOST, Norm, choose, skinny_linear, takes_norm
 from nbllm_kernels.skinny_tiles import BlockTile, RowsTile, RowTile, Tile
@@ -94,8 +94,7 @@ class Linear(nn.Module):
         add up instead of one, [S, T, out] in float32, as the `add` of a norm takes it.
         """
         if self.packed:
-            y = self.packed(x if norm is None else norm(x))
-            return around(y, act, gate, add) if gate or act or add is not None else y
+            return around(self.packed(x if norm is None else norm(x)), act, gate, add)
         tile, of = self.tile(x, gate), None if norm is None else norm.fused
         if norm is not None and not (of and takes_norm(x, tile)):
             x, of = norm(x), None
@@ -109,10 +108,7 @@ class Linear(nn.Module):
 
 def around(y: Tensor, act: str | None, gate: bool, add: Tensor | None) -> Tensor:
     """What follows a product, see `Linear.forward`."""
-    if gate:
-        y = gated(y, act)
-    elif act is not None:
-        y = ACTS[act](y)
+    y = gated(y, act) if gate else ACTS[act](y)
     return y if add is None else add + y
 
 
@@ -149,7 +145,7 @@ class RMSNorm(nn.Module):
         self.weight, self.eps, self.offset = empty(size), eps, offset
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x, self._weight(), self.eps, None, self.offset)
+        return rms_norm(x, self.weight, self.eps, offset=self.offset)
 
     @property
     def fused(self) -> Norm | None:
@@ -158,12 +154,7 @@ class RMSNorm(nn.Module):
 
     def add(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
         """(norm(x + residual), x + residual); x [T, N] or its parts, see `Linear.forward`."""
-        return add_rms_norm(x, residual, self._weight(), self.eps, None, None, self.offset)
-
-    def _weight(self) -> Tensor:
-        # looked for where torch keeps it, see `Block`
-        weight = self._parameters.get("weight")
-        return self.weight if weight is None else weight
+        return add_rms_norm(x, residual, self.weight, self.eps, offset=self.offset)
 
 
 class LayerNorm(nn.Module):
@@ -266,20 +257,14 @@ class PagedAttention(nn.Module):
 
     def decode(self, q: Tensor, batch: Batch) -> Tensor:
         kv, longest, window = batch.kv, batch.max_kv_len, self.window
-        if kv.is_cpu and kv.dtype == torch.float32:
-            layout, mask = batch.once(("rows", window, q.shape[1]), lambda: self.rows(q, batch))
-            return row_attention(q, self.layer, layout, mask, self.scale, self.softcap)
-        rows = batch.once("rows", lambda: page_rows(kv, batch.pages, longest))
         key = "mask", window
         mask = batch.once(key, lambda: decode_mask(kv, longest, batch.kv_lens, window))
+        if kv.is_cpu and kv.dtype == torch.float32:
+            of = batch.pages, q.shape[1], longest
+            layout = batch.once(("layout", of[1]), lambda: row_layout(kv, *of))
+            return row_attention(q, self.layer, layout, mask, self.scale, self.softcap)
+        rows = batch.once("rows", lambda: page_rows(kv, batch.pages, longest))
         return decode_attention(q, kv, rows[self.layer], mask, self.scale, self.softcap)
-
-    def rows(self, q: Tensor, batch: Batch) -> tuple[Layout, Tensor]:
-        """Which rows the heads of q read of any layer with this window, and what they see of them."""
-        kv, longest, num_heads = batch.kv, batch.max_kv_len, q.shape[1]
-        key = "layout", num_heads
-        layout = batch.once(key, lambda: row_layout(kv, batch.pages, num_heads, longest))
-        return layout, decode_mask(kv, longest, batch.kv_lens, self.window)[:, 0]
 
     def prefill(self, q: Tensor, chunk: Chunk, batch: Batch) -> Tensor:
         kv, longest, mask, window = batch.kv, chunk.max_kv_len, None, self.window
