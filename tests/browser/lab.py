@@ -183,6 +183,10 @@ SESSION = "window.jupyterapp.shell.currentWidget.sessionContext.session"
 FOCUS = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 STOP = f'{FOCUS} .jp-Toolbar [data-command="nbllm:stop"]'
 SETUP = "%load_ext nbllm\n%nbllm load tiny --device cpu\nimport nbllm, pandas"
+BUSY = """import pathlib, time
+while not pathlib.Path("end").exists():
+    time.sleep(0.01)"""
+"""A cell that runs for the time of `while_busy`."""
 
 
 def open_prompts(page: Page, lab: Lab, name: str, cells: Sequence[str]) -> None:
@@ -261,6 +265,19 @@ def run_cell(page: Page, index: int, *, wait: bool = True) -> None:
                 window.jupyterapp.commands.execute('notebook:run-cell').then(done, done);
             }"""
         )
+
+
+@contextlib.contextmanager
+def while_busy(page: Page, lab: Lab, index: int) -> Iterator[None]:
+    """Runs the cell `BUSY` for as long as the `with` block takes, whatever that is on a slow machine."""
+    run_cell(page, index, wait=False)
+    try:
+        yield
+        assert page.evaluate("window.cellRuns") is True
+    finally:
+        (lab.root / "end").touch()
+        page.wait_for_function("!window.cellRuns")
+        (lab.root / "end").unlink()
 
 
 def restart_kernel(page: Page) -> None:

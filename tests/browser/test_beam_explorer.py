@@ -30,7 +30,7 @@ CELLS = {
     "setup": SETUP,
     "magic": "%%beamexplorer e --width 4 -m 16\nOnce upon a time",
     "closed": "%beamexplorer --out gone -w 3 -m 6 The fox",
-    "sleep": "time.sleep(4)",
+    "busy": driver.BUSY,
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
 MIME = "application/vnd.nbllm.v1+json"
@@ -238,17 +238,15 @@ def test_it_grows_and_stops(panel, kernel):
     assert kernel("nbllm.current().requests()") == []
 
 
-def test_a_search_while_a_cell_runs(panel, kernel):
-    driver.run_cell(panel.page, cell("sleep"), wait=False)
-    prompt = panel.get_by_role("textbox", name="prompt", exact=True)
-    prompt.fill("The little dog")
-    button(panel, "Search").click()
-    panel.locator(".nbllm-explorer:not(.nbllm-stale)").wait_for()
-    slider(panel, "step of the search").focus()
-    panel.page.keyboard.press("Home")
-    panel.get_by_text("the prompt, before 16 steps").wait_for()
-    assert panel.page.evaluate("window.cellRuns") is True
-    panel.page.wait_for_function("!window.cellRuns")
+def test_a_search_while_a_cell_runs(lab, panel, kernel):
+    with driver.while_busy(panel.page, lab, cell("busy")):
+        prompt = panel.get_by_role("textbox", name="prompt", exact=True)
+        prompt.fill("The little dog")
+        button(panel, "Search").click()
+        panel.locator(".nbllm-explorer:not(.nbllm-stale)").wait_for()
+        slider(panel, "step of the search").focus()
+        panel.page.keyboard.press("Home")
+        panel.get_by_text("the prompt, before 16 steps").wait_for()
     assert kernel("e.wait(30) and e.output.prompt") == "The little dog"
 
 

@@ -32,7 +32,7 @@ CELLS = {
     "setup": SETUP,
     "magic": "%chatui --out c -t 0 -m 12 --seed 7 --logprobs 3",
     "cell": "%%chat -t 0 -m 8\nWhat is 2 + 3?",
-    "sleep": "time.sleep(4)",
+    "busy": driver.BUSY,
     "code": "1",
 }
 LONG = "max_tokens=1500, ignore_eos=True, temperature=1.0"
@@ -292,16 +292,14 @@ def test_what_does_not_fit(panel, kernel):
     assert kernel("(len(c.messages), len(c.result.work.requests[0]))") == (6, 3)
 
 
-def test_while_a_cell_runs(panel, kernel):
+def test_while_a_cell_runs(lab, panel, kernel):
     kernel(f"reset({LONG})")
-    driver.run_cell(panel.page, cell("sleep"), wait=False)
-    field(panel).fill("Tell me a story.")
-    button(panel, "send").click()
-    grown(panel)
-    button(panel, "stop, and keep what there is").click()
-    answered(panel, 2)
-    assert panel.page.evaluate("window.cellRuns") is True
-    panel.page.wait_for_function("!window.cellRuns")
+    with driver.while_busy(panel.page, lab, cell("busy")):
+        field(panel).fill("Tell me a story.")
+        button(panel, "send").click()
+        grown(panel)
+        button(panel, "stop, and keep what there is").click()
+        answered(panel, 2)
     assert 5 < kernel("c.df.num_tokens.tolist()[1]") < 1500
 
 

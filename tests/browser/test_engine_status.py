@@ -50,7 +50,7 @@ def long_cell(panel):
 
 
 def finished(panel):
-    panel.page.wait_for_function("!window.cellRuns", timeout=20_000)
+    panel.page.wait_for_function("!window.cellRuns", timeout=60_000)
     panel.get_by_role("row").nth(1).wait_for(state="hidden")
 
 

@@ -28,7 +28,7 @@ def reset(prompt="Once upon a time", **params):
 CELLS = {
     "setup": SETUP,
     "magic": "%%playground p -t 0 -m 12 --seed 7 --logprobs 3\nOnce upon a time, there was a {{ animal }}",
-    "sleep": "time.sleep(4)",
+    "busy": driver.BUSY,
     "code": "1",
 }
 NEW = ".nbllm-running:not(.nbllm-stale)"
@@ -282,15 +282,13 @@ def test_errors_are_shown_inside(panel, kernel):
     alert.get_by_text("ZeroDivisionError").wait_for()
 
 
-def test_a_run_while_a_cell_runs(panel, kernel):
+def test_a_run_while_a_cell_runs(lab, panel, kernel):
     kernel(f"reset({LONG})")
-    driver.run_cell(panel.page, cell("sleep"), wait=False)
-    button(panel, "Run").click()
-    panel.locator(f"{NEW} .nbllm-token").nth(5).wait_for()
-    button(panel, "Stop").click()
-    panel.page.wait_for_selector(".nbllm-completions:not(.nbllm-running)")
-    assert panel.page.evaluate("window.cellRuns") is True
-    panel.page.wait_for_function("!window.cellRuns")
+    with driver.while_busy(panel.page, lab, cell("busy")):
+        button(panel, "Run").click()
+        panel.locator(f"{NEW} .nbllm-token").nth(5).wait_for()
+        button(panel, "Stop").click()
+        panel.page.wait_for_selector(".nbllm-completions:not(.nbllm-running)")
     assert 5 < kernel("p.result.num_tokens") < 1500
 
 

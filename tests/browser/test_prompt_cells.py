@@ -21,7 +21,7 @@ CELLS = [
     "x = 1",
     REVIEW,
     "Tell me a story about a fox.",
-    "time.sleep(8)",
+    "time.sleep(60)",
 ]
 (LONG, PYTHON, HELP, RAW, PLAIN, OVER, PROSE, SLEEP) = range(1, 9)
 FRAMES = (

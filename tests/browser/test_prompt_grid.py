@@ -34,7 +34,7 @@ CELLS = {
         '%%promptgrid g --over animals --setting "greedy -t 0" --setting "wild -t 1.2" -m 12 --seed 7\n'
         "Once there was a {{ animal }}"
     ),
-    "sleep": "time.sleep(3)",
+    "busy": driver.BUSY,
     "big": (
         'big = PromptGrid([f"Once upon a time, number {i}" for i in range(2500)],'
         ' {"a": {"temperature": 0, "max_tokens": 6}, "b": {"temperature": 1, "max_tokens": 6}})\nbig'
@@ -218,18 +218,16 @@ def test_judging_blind(panel, kernel):
     grid_of(panel).wait_for()
 
 
-def test_a_run_while_a_cell_runs(panel, kernel):
+def test_a_run_while_a_cell_runs(lab, panel, kernel):
     kernel(f"fill({LONG})")
-    driver.run_cell(panel.page, cell("sleep"), wait=False)
-    button(panel, "Run every").click()
-    panel.locator('.nbllm-grid-cell[data-column="0"][data-state="done"]').nth(4).wait_for()
-    cell_of(panel, 0, 0).click()
-    panel.page.keyboard.press("3")
-    panel.get_by_role("img", name="rated 3 of 5").wait_for()
-    button(panel, "Stop").click()
-    panel.get_by_text("stopped: what is done stays").wait_for()
-    assert panel.page.evaluate("window.cellRuns") is True
-    panel.page.wait_for_function("!window.cellRuns")
+    with driver.while_busy(panel.page, lab, cell("busy")):
+        button(panel, "Run every").click()
+        panel.locator('.nbllm-grid-cell[data-column="0"][data-state="done"]').nth(4).wait_for()
+        cell_of(panel, 0, 0).click()
+        panel.page.keyboard.press("3")
+        panel.get_by_role("img", name="rated 3 of 5").wait_for()
+        button(panel, "Stop").click()
+        panel.get_by_text("stopped: what is done stays").wait_for()
     assert kernel("g.df.rating.tolist()[0]") == 3
 
 

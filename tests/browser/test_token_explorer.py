@@ -32,7 +32,7 @@ def reset(prompt="Once upon a time, there was a", **params):
 CELLS = {
     "setup": SETUP,
     "magic": "%%tokenexplorer e -t 0 -m 12 --logprobs 3\nOnce upon a time, there was a",
-    "sleep": "time.sleep(4)",
+    "busy": driver.BUSY,
     "closed": "q = TokenExplorer('The owl', SamplingParams(temperature=0, max_tokens=8, logprobs=2)); q",
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -191,15 +191,13 @@ def test_branching_off_what_still_grows(panel, kernel):
     assert kernel("e.shown.parent is e.branches[-2] and len(e.branches[-2].token_ids) > 30")
 
 
-def test_a_branch_while_a_cell_runs(panel, kernel):
-    driver.run_cell(panel.page, cell("sleep"), wait=False)
-    tokens(panel).nth(5).click()
-    dialog(panel).locator(".nbllm-row").nth(1).click()
-    ended(panel, 18)
-    button(panel, "continue: go on at the end of this branch").click()
-    ended(panel, 30)
-    assert panel.page.evaluate("window.cellRuns") is True
-    panel.page.wait_for_function("!window.cellRuns")
+def test_a_branch_while_a_cell_runs(lab, panel, kernel):
+    with driver.while_busy(panel.page, lab, cell("busy")):
+        tokens(panel).nth(5).click()
+        dialog(panel).locator(".nbllm-row").nth(1).click()
+        ended(panel, 18)
+        button(panel, "continue: go on at the end of this branch").click()
+        ended(panel, 30)
     assert kernel("e.df.position.tolist()[-2:]") == [5, 18]
 
 
