@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from until import until
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
@@ -184,7 +186,9 @@ FOCUS = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 STOP = f'{FOCUS} .jp-Toolbar [data-command="nbllm:stop"]'
 SETUP = "%load_ext nbllm\n%nbllm load tiny --device cpu\nimport nbllm, pandas"
 BUSY = """import pathlib, time
-while not pathlib.Path("end").exists():
+busy = pathlib.Path("busy")
+busy.touch()
+while busy.exists():
     time.sleep(0.01)"""
 """A cell that runs for the time of `while_busy`."""
 
@@ -255,29 +259,32 @@ def command(page: Page, name: str, arguments: dict | None = None) -> None:
 def run_cell(page: Page, index: int, *, wait: bool = True) -> None:
     """Runs a cell. Without waiting, `page.evaluate("window.cellRuns")` says whether it still does."""
     select_cell(page, index)
-    if wait:
-        command(page, "notebook:run-cell")
-    else:
-        page.evaluate(
-            """() => {
-                window.cellRuns = true;
-                const done = () => { window.cellRuns = false; };
-                window.jupyterapp.commands.execute('notebook:run-cell').then(done, done);
-            }"""
-        )
+    page.evaluate(
+        """async ([index, wait]) => {
+            // at once: whatever takes the focus makes its own cell the active one
+            window.jupyterapp.shell.currentWidget.content.activeCellIndex = index;
+            window.cellRuns = true;
+            const done = () => { window.cellRuns = false; };
+            const run = window.jupyterapp.commands.execute('notebook:run-cell').finally(done);
+            if (wait) await run;
+            else run.catch(() => {});
+        }""",
+        [index, wait],
+    )
 
 
 @contextlib.contextmanager
 def while_busy(page: Page, lab: Lab, index: int) -> Iterator[None]:
     """Runs the cell `BUSY` for as long as the `with` block takes, whatever that is on a slow machine."""
+    busy = lab.root / "busy"
     run_cell(page, index, wait=False)
+    until(busy.exists)
     try:
         yield
         assert page.evaluate("window.cellRuns") is True
     finally:
-        (lab.root / "end").touch()
+        busy.unlink()
         page.wait_for_function("!window.cellRuns")
-        (lab.root / "end").unlink()
 
 
 def restart_kernel(page: Page) -> None:
