@@ -113,7 +113,8 @@ def test_sampling_settings_share_a_batch(llm, monkeypatch):
         sizes.append(len(llm.engine.scheduler.running))
 
     monkeypatch.setattr(llm.engine, "step", spy)
-    settings = {str(t): SamplingParams(temperature=t, max_tokens=5, n=2) for t in (0.5, 1.0, 1.5)}
+    each = {"max_tokens": 5, "n": 2, "ignore_eos": True}
+    settings = {str(t): SamplingParams(temperature=t, **each) for t in (0.5, 1.0, 1.5)}
     llm.compare(["ab", "cd"], settings, use_tqdm=False)
     assert max(sizes) == 12
 
