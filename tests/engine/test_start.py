@@ -62,7 +62,9 @@ def check_interrupts(folder, every: int) -> None:
         before = left_behind()
         for at in range(1, lines, every):
             error = interrupted(folder, at)  # kept, as a notebook keeps its last one
-            assert error is not None, f"line {at}"
+            if error is None:  # waiting for a thread took fewer lines than when they were counted
+                assert lines - at < 100, f"line {at} of {lines}"
+                break
             assert left_behind() == before, f"line {at} of {lines}"
     finally:
         gc.unfreeze()
