@@ -7,13 +7,14 @@ import pytest
 from browser import axe, results
 from browser import lab as driver
 from browser.lab import button
+from until import until
 
 pytestmark = pytest.mark.browser
 
 HOSTILE = results.HOSTILE_LINK
 SETUP = f"""
 %load_ext nbllm
-import time, nbllm
+import nbllm
 from nbllm import BeamSearchParams, StructuredOutputsParams
 HOSTILE = {HOSTILE!r}
 BEGIN = BeamSearchParams(beam_width=4, max_tokens=16)
@@ -74,12 +75,9 @@ def box_of(locator):
     return locator.bounding_box()
 
 
-def until(kernel, expression):
+def comes_true(kernel, expression):
     """Wait until this is true in the kernel."""
-    for _ in range(100):
-        if kernel(f"bool({expression})"):
-            return
-    raise AssertionError(expression)
+    until(lambda: kernel(f"bool({expression})"))
 
 
 def shown_texts(panel):
@@ -104,7 +102,7 @@ def test_steps_by_keyboard(panel, kernel):
     for _ in range(6):
         panel.page.keyboard.press("ArrowLeft")
     panel.get_by_text("step 10 of 16").wait_for()
-    until(kernel, "e.step == 10")
+    comes_true(kernel, "e.step == 10")
     expected = kernel("[str(t) for t in e.trace[e.trace.step == 10].token[:5]]")
     rows = panel.locator(".nbllm-candidates tbody tr:not(.nbllm-spacer)")
     shown = [rows.nth(i).locator("td").nth(1).text_content() for i in range(5)]
@@ -121,10 +119,10 @@ def test_steps_by_mouse(panel, kernel):
     mouse.move(box["x"] + box["width"] / 2, middle, steps=8)
     mouse.up()
     panel.get_by_text("step 8 of 16").wait_for()
-    until(kernel, "e.step == 8")
+    comes_true(kernel, "e.step == 8")
     button(panel, "play").click()
     panel.get_by_text("step 16 of 16").wait_for()
-    until(kernel, "e.step == 16")
+    comes_true(kernel, "e.step == 16")
 
 
 def test_a_path_by_keyboard(panel, kernel):
@@ -137,7 +135,7 @@ def test_a_path_by_keyboard(panel, kernel):
     assert said.startswith("step ")
     step, rank = map(int, re.match(r"step (\d+), rank (\d+)", said).groups())
     keyboard.press("Enter")
-    until(kernel, "len(e.selected) == 1")
+    comes_true(kernel, "len(e.selected) == 1")
     assert kernel("(int(e.selected.num_tokens[0]), e.selected.text[0])") == (
         step,
         panel.locator(".nbllm-path").text_content(),
@@ -147,7 +145,7 @@ def test_a_path_by_keyboard(panel, kernel):
     )
     assert kernel("float(e.selected.score[0])") == pytest.approx(score)
     keyboard.press("Enter")
-    until(kernel, "len(e.selected) == 0")
+    comes_true(kernel, "len(e.selected) == 0")
     assert driver.active_cell(panel.page) == active
 
 
@@ -163,7 +161,7 @@ def test_a_path_by_mouse(panel, kernel):
     mouse.click(x, y)
     mouse.move(0, 0)
     button(panel, "select this path").click()
-    until(kernel, "len(e.selected) == 1")
+    comes_true(kernel, "len(e.selected) == 1")
     button(panel, "unselect this path").wait_for()
     assert kernel("e.selected.text[0]") == panel.locator(".nbllm-path").text_content()
 
@@ -192,7 +190,7 @@ def test_the_length_penalty_ranks_again(panel, kernel):
     for _ in range(10):
         panel.page.keyboard.press("ArrowLeft")
     panel.get_by_text("re-ranked from the recorded search").wait_for()
-    until(kernel, "e.params.length_penalty == 0")
+    comes_true(kernel, "e.params.length_penalty == 0")
     assert kernel("nbllm.current().engine.stats.num_generated") == before
     assert kernel("list(e.df.text)") == kernel(
         "list(searched(beam_width=4, max_tokens=16, length_penalty=0.0).text)"
@@ -213,14 +211,16 @@ def test_width_by_mouse_searches_again(panel, kernel):
     mouse.down()
     mouse.move(box["x"] + 45, box["y"] + 5, steps=5)
     mouse.up()
-    until(kernel, "e.params.beam_width > 5 and e.wait(30) and e.params == e.output.history.params")
+    comes_true(
+        kernel, "e.params.beam_width > 5 and e.wait(30) and e.params == e.output.history.params"
+    )
     width = kernel("e.params.beam_width")
     panel.get_by_text(f"tiny · {width} beams").wait_for()
     assert kernel(f"list(e.df.text) == list(searched(beam_width={width}, max_tokens=16).text)")
     assert panel.locator(".nbllm-sequences tbody tr").count() == width
     handle.focus()
     panel.page.keyboard.press("Home")
-    until(kernel, "len(e.df) == 1")
+    comes_true(kernel, "len(e.df) == 1")
     assert kernel("list(e.df.text) == list(searched(beam_width=1, max_tokens=16).text)")
 
 
@@ -328,7 +328,7 @@ def test_what_is_left(lab, panel, kernel):
     assert kernel("gone.df.text[0]").strip() in left.inner_text()
     assert kernel("gone.comm") is None
     text = kernel("e.df.text[0]")
-    until(kernel, f"e.view.stand_in['data'][{MIME!r}]['searches'][0]['num_steps'] == 16")
+    comes_true(kernel, f"e.view.stand_in['data'][{MIME!r}]['searches'][0]['num_steps'] == 16")
     driver.command(panel.page, "docmanager:save")
     for name, steps in {"magic": 16, "closed": 6}.items():
         data = saved(lab)[name][-1]["data"]

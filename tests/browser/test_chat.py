@@ -14,7 +14,7 @@ HOSTILE = results.HOSTILE_LINK
 SETUP = f"""
 %load_ext nbllm
 %nbllm load tiny
-import time, nbllm
+import nbllm
 from nbllm import SamplingParams, StructuredOutputsParams
 from nbllm.results.conversation import Conversation
 HOSTILE = {HOSTILE!r}

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 HOSTILE = results.HOSTILE_LINK
 SETUP = f"""
 %load_ext nbllm
-import time, nbllm
+import nbllm
 from nbllm import SamplingParams, StructuredOutputsParams
 HOSTILE = {HOSTILE!r}
 BEGIN = SamplingParams(temperature=0, max_tokens=12, logprobs=3, seed=7)

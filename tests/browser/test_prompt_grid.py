@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 HOSTILE = results.HOSTILE_LINK
 SETUP = f"""
 %load_ext nbllm
-import time, nbllm, pandas as pd
+import nbllm, pandas as pd
 from nbllm import SamplingParams, StructuredOutputsParams
 from nbllm.widgets import PromptGrid
 HOSTILE = {HOSTILE!r}

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 HOSTILE = results.HOSTILE_LINK
 SETUP = f"""
 %load_ext nbllm
-import time, nbllm
+import nbllm
 from nbllm import SamplingParams, StructuredOutputsParams
 from nbllm.widgets import TokenExplorer
 from nbllm.widgets.branches import choices
