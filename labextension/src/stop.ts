@@ -5,6 +5,7 @@
  */
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
+import { ICodeCellModel } from '@jupyterlab/cells';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { stopIcon } from './icons';
@@ -13,16 +14,29 @@ import { IControl } from './control';
 
 const STOP = 'nbllm:stop';
 const PATIENCE_MS = 1000;
+const AGAIN_MS = 50;
 
 /** Whether the kernel is to be interrupted: it has ended no run, and something else may be going on. */
 async function needsInterrupt(control: IControl, panel: NotebookPanel, patience: number) {
-  const channel = control.of(panel)?.channel;
-  if (!channel?.besideCells) {
-    return panel.sessionContext.session?.kernel?.status !== 'idle';
+  for (;;) {
+    const channel = control.of(panel)?.channel;
+    if (!channel?.besideCells) {
+      return panel.sessionContext.session?.kernel?.status !== 'idle';
+    }
+    const asked = channel.ask('stop').catch(() => null);
+    const answer = (await Promise.race([asked, delay(patience)])) as Answer | null | undefined;
+    if (!answer || answer.busy || answer.ended || !waits(panel)) {
+      return !answer || (answer.busy && !answer.ended);
+    }
+    // an interrupt now would miss the cell, which the kernel has not begun
+    await delay(AGAIN_MS);
   }
-  const asked = channel.ask('stop').catch(() => null);
-  const answer = (await Promise.race([asked, delay(patience)])) as Answer | null | undefined;
-  return !answer || (answer.busy && !answer.ended);
+}
+
+/** Whether a cell was sent to the kernel and has not ended. */
+function waits(panel: NotebookPanel): boolean {
+  const cells = panel.isDisposed ? [] : panel.content.widgets;
+  return cells.some(cell => (cell.model as ICodeCellModel).executionState === 'running');
 }
 
 /** What nbllm/notebook/control.py says. */

@@ -248,6 +248,8 @@ def test_a_search_while_a_cell_runs(lab, panel, kernel):
         panel.page.keyboard.press("Home")
         panel.get_by_text("the prompt, before 16 steps").wait_for()
     assert kernel("e.wait(30) and e.output.prompt") == "The little dog"
+    # the kernel hears of it when the cell has ended: not in the middle of the next test
+    comes_true(kernel, "e.step == 0")
 
 
 def test_errors_are_shown_inside(panel, kernel):

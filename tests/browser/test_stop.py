@@ -6,8 +6,14 @@ from browser import lab as driver
 pytestmark = pytest.mark.browser
 
 LONG = "%%generate -n 4 -m 1900 --ignore-eos\nOnce upon a time"
-CELLS = [LONG, LONG.replace("generate", "generate out"), "import time\ntime.sleep(60)", "1 + 1"]
+CELLS = [LONG, LONG.replace("generate", "generate out"), "import time\ntime.sleep(300)", "1 + 1"]
 PROMPT, NAMED, SLEEP, AFTER = range(1, 5)
+SLOWLY = """def slowly():
+    import threading, time
+    if threading.current_thread() is threading.main_thread():
+        time.sleep(3)
+get_ipython().events.register('pre_execute', slowly)"""
+"""A kernel that takes its time before it begins with a cell, not before it answers beside it."""
 ATTEMPTS = 5
 """On a machine that others use a press may come late; one of so many does not."""
 
@@ -90,6 +96,16 @@ def test_what_is_no_run_is_interrupted(notebook):
     wait_for_the_end(notebook)
     [error] = driver.outputs(notebook, SLEEP)
     assert error["ename"] == "KeyboardInterrupt"
+
+
+def test_a_press_before_the_kernel_has_begun_is_not_lost(notebook):
+    driver.value(notebook, f"exec({SLOWLY!r})")
+    driver.run_cell(notebook, SLEEP, wait=False)
+    driver.command(notebook, "nbllm:stop")
+    wait_for_the_end(notebook)
+    [error] = driver.outputs(notebook, SLEEP)
+    assert error["ename"] == "KeyboardInterrupt"
+    driver.value(notebook, "get_ipython().events.unregister('pre_execute', slowly)")
 
 
 def test_without_the_extension_the_interrupt_does_the_same_and_the_cell_fails(notebook):
