@@ -76,6 +76,7 @@ def few_rows_kernel(
     NORM: tl.constexpr,
     CENTER: tl.constexpr,
     SHIFT: tl.constexpr,
+    LATE: tl.constexpr,
     ACT: tl.constexpr,
     GATE: tl.constexpr,
     BIAS: tl.constexpr,
@@ -87,6 +88,7 @@ def few_rows_kernel(
 
     Axes of a tile: 4 lanes along K, 8 along the rows, warps; then what a lane has: more rows, chunks
     of columns, the 8 columns of a load. AHEAD: columns behind the first tile that are fetched early.
+    LATE: what the norm divides by, the same for all columns, divides the sums: nothing waits for it.
     """
     release(PDL)
     STEP: tl.constexpr = WARPS * CHUNKS * 32
@@ -131,7 +133,9 @@ def few_rows_kernel(
     if ADD:
         add = tl.load(add_ptr + y_at, mine, other=0.0).to(tl.float32)
     mean, scale = 0.0, 0.0
-    if NORM:
+    if LATE:
+        squares = tl.zeros([4, 8, WARPS, BLOCK_M // 8, 1, 1], tl.float32)
+    elif NORM:
         mean, scale = _statistics(x, x_ptr, x_at, c, some, eps, K, STEP, CENTER)
     sums = tl.zeros([WARPS, ROWS, BLOCK_M], tl.float32)
     if GATE:
@@ -151,7 +155,11 @@ def few_rows_kernel(
                 norm_weight = tl.load(norm_weight_ptr + s + every, s + every < K, other=0.0)
             if SHIFT:
                 norm_bias = tl.load(norm_bias_ptr + s + every, s + every < K, other=0.0)
-        if NORM:
+        if LATE:
+            wide = x.to(tl.float32)
+            squares += _within(wide * wide)
+            x = (wide * norm_weight.to(tl.float32)).to(x.dtype)
+        elif NORM:
             x = normed(x, mean, scale, norm_weight, norm_bias, SHIFT)
         columns = tl.permute(_operand(x, WARPS, BLOCK_M, CHUNKS), (0, 2, 1))
         w_now = _operand(w_now, WARPS, ROWS, CHUNKS)
@@ -160,11 +168,17 @@ def few_rows_kernel(
             u_now = _operand(u_now, WARPS, ROWS, CHUNKS)
             up_sums = tl.dot(u_now, columns, up_sums, input_precision="ieee")
     y = tl.sum(sums, 0)
+    if LATE:
+        scale = tl.rsqrt(_across(squares) / K + eps)
+        scale = tl.reshape(tl.permute(scale, (0, 2, 4, 5, 3, 1)), (1, BLOCK_M))
+        y *= scale
     if BIAS:
         y += bias
     y = activated(y, ACT)
     if GATE:
         up = tl.sum(up_sums, 0)
+        if LATE:
+            up *= scale
         if BIAS:
             up += up_bias
         y = y * up

@@ -183,19 +183,24 @@ def _decode_kernel(
         v = tl.load(block_ptr + kv_stride + v_at, seen[:, None] & in_head[None, :], other=0.0)
         last = tl.maximum(newest, 0)
         last_ptr = layer_ptr + tl.load(table + last // PAGE).to(tl.int64) * page_stride
-        last_ptr += (last % PAGE) * D + d
+        last_ptr += (last % PAGE) * D
+        # for every query, so that nothing has to be handed on before all of it is fetched
+        last_at, in_last = (
+            m[:, None] * 0 + d[None, :],
+            (m >= 0)[:, None] & (d < tl.where(own, D, 0))[None, :],
+        )
     await_inputs(PDL and EARLY)
     q = tl.load(q_ptr + q_at, in_q, other=0.0)
     if FIRST:
-        in_last = d < tl.where(own, D, 0)
-        key = tl.load(last_ptr, in_last, other=0.0).to(tl.float32)
-        value = tl.load(last_ptr + kv_stride, in_last, other=0.0).to(tl.float32)
-        score = tl.sum(q.to(tl.float32) * key[None, :], 1) * scale
+        key = tl.load(last_ptr + last_at, in_last, other=0.0)
+        value = tl.load(last_ptr + kv_stride + last_at, in_last, other=0.0)
+        q = tl.where(in_q, q, 0.0)
+        score = tl.sum(q.to(tl.float32) * key.to(tl.float32), 1) * scale
         if CAP:
             score = capped(score, softcap)
         top = tl.where(own, score * 1.4426950408889634, top)
         total = tl.where(own, total + 1.0, total)
-        acc += value[None, :]
+        acc += tl.where(in_last, value, 0.0).to(tl.float32)
         old = start + n < oldest
         top, total, acc = _attended(
             q, k, v, seen, old, top, total, acc, scale, softcap, WINDOW, CAP

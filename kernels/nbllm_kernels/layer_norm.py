@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._triton import await_inputs, jit, overlap, release, require_contiguous, tl, use_triton
-from .rms_norm import added, added_ref, parts_of, shape_of
+from ._triton import await_inputs, jit, release, require_contiguous, tl, use_triton
+from .rms_norm import added, added_ref, options_of, parts_of, shape_of
 
 
 def layer_norm_ref(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
@@ -104,7 +104,8 @@ def _launch(
     if y.numel() == 0:
         return
     size, block, rows, warps = shape_of(y)
-    _layer_norm_kernel[(-(-(y.numel() // size) // rows),)](
+    programs = -(-(y.numel() // size) // rows)
+    _layer_norm_kernel[(programs,)](
         x,
         residual,
         weight,
@@ -118,6 +119,5 @@ def _launch(
         BLOCK=block,
         BIAS=bias is not None,
         PARTS=parts_of(x, residual),
-        num_warps=warps,
-        **overlap(x),
+        **options_of(x, programs, warps),
     )

@@ -10,6 +10,7 @@ short ones.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,8 +18,10 @@ from torch import Tensor
 from ._triton import (
     await_inputs,
     jit,
+    multiprocessors,
     next_power_of_2,
     overlap,
+    registers,
     release,
     require_contiguous,
     tl,
@@ -157,7 +160,8 @@ def _launch(
     if y.numel() == 0:
         return
     size, block, rows, warps = shape_of(y)
-    _rms_norm_kernel[(-(-(y.numel() // size) // rows),)](
+    programs = -(-(y.numel() // size) // rows)
+    _rms_norm_kernel[(programs,)](
         x,
         residual,
         weight,
@@ -170,8 +174,7 @@ def _launch(
         ROWS=rows,
         BLOCK=block,
         PARTS=parts_of(x, residual),
-        num_warps=warps,
-        **overlap(x),
+        **options_of(x, programs, warps),
     )
 
 
@@ -182,6 +185,12 @@ def shape_of(y: Tensor) -> tuple[int, int, int, int]:
     # about 1024 elements a program, unless there are so few rows that each gets its own
     rows = max(1, 1024 // block) if count > 64 else 1
     return size, block, rows, min(16, max(1, rows * block // 512))
+
+
+def options_of(x: Tensor, programs: int, warps: int) -> dict[str, Any]:
+    """Options of the launch; the registers of one program a multiprocessor do not matter to others."""
+    alone = programs <= multiprocessors(x)
+    return {"num_warps": warps, **overlap(x), **(registers(x, programs, warps) if alone else {})}
 
 
 def parts_of(x: Tensor, residual: Tensor | None) -> int:

@@ -25,7 +25,7 @@ from ._around import ACTS, NUMBER
 from ._few_rows import few_rows_kernel
 from ._many_rows import many_rows_kernel
 from ._one_row import one_row_kernel
-from ._triton import overlap, require_contiguous, use_triton
+from ._triton import overlap, registers, require_contiguous, use_triton
 from .skinny_tiles import LANES, LARGE, MOST, BlockTile, RowsTile, RowTile, Tile, tile_for
 
 __all__ = ["ACTS", "MOST", "Norm", "choose", "skinny_linear", "skinny_linear_ref", "takes_norm"]
@@ -173,7 +173,8 @@ def _checked(x: Tensor, weight: Tensor, tile: Tile | None) -> Tile:
 
 
 def _one(tensors: tuple, size_out: int, eps: float, tile: RowTile, options: dict[str, Any]) -> None:
-    one_row_kernel[(-(-size_out // (tile.repeats * LANES)),)](
+    programs = -(-size_out // (tile.repeats * LANES))
+    one_row_kernel[(programs,)](
         *tensors,
         size_out,
         eps,
@@ -183,6 +184,7 @@ def _one(tensors: tuple, size_out: int, eps: float, tile: RowTile, options: dict
         LANES=LANES,
         WIDTH=64 * 2 // tensors[0].element_size(),
         num_warps=tile.warps,
+        **registers(tensors[0], programs, tile.warps),
         **options,
     )
 
@@ -194,17 +196,21 @@ def _few(
     # what has no tensor cores goes through shared memory
     chunks = max(1, tile.chunks * 2 // x.element_size())
     behind = min(AHEAD[RowsTile], K - tile.warps * chunks * 32)
-    few_rows_kernel[(-(-size_out // tile.rows),)](
+    programs = -(-size_out // tile.rows)
+    few_rows_kernel[(programs,)](
         *tensors,
         size_out,
         len(x),
         eps,
+        # rows that are not yet divided might be too large for float16
+        LATE=options["NORM"] and not options["CENTER"] and x.dtype is not torch.float16,
         ROWS=tile.rows,
         CHUNKS=chunks,
         WARPS=tile.warps,
         BLOCK_M=8 if len(x) <= 8 else 16 if len(x) <= 16 else FEW,
         AHEAD=max(0, behind) if _reads_ahead(tensors[1], options) else 0,
         num_warps=tile.warps,
+        **registers(x, programs, tile.warps),
         **options,
     )
 

@@ -8,8 +8,9 @@ head are the rows of one tile, so that the keys of a group are read once for all
 generated tokens only those with a living descendant are read: a list of them comes with a bit for
 each beam, and soon holds little more than one token a step, since beams share most of their history.
 The prompt's pages, then the list, are shared out evenly among some programs; whoever ends last merges
-their partial sums. Lengths are only read on the device. A program's first page of the prompt, older
-than the step, is read before the launch before this one has ended (see `overlap`).
+their partial sums. Lengths are only read on the device. Everything is older than the step but the
+newest token of every beam, the last of the list: so a program reads its first block before the launch
+before this one has ended (see `overlap`), and the first program those tokens after it.
 
 The cache of all layers is kv [P, layers, 2, K, page_size, D], addressed by base and strides.
 """
@@ -46,8 +47,13 @@ SPLITS = 32
 """Programs that share a tile at the most."""
 LEAST = 2
 """Pages for a program at the least: fewer are read in less time than merged."""
+FEWEST = 16
+"""Columns of a product at the least."""
 STAGES, WARPS = 2, 4
 """Of a program: blocks under way, and warps."""
+FEW, FEW_BLOCKS, FEW_WARPS = 32, 2, 8
+"""Up to so many tiles a step waits for one launch after the other rather than for memory: then a
+program reads so many blocks before it waits, which are all it has unless prompts are long."""
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -57,7 +63,7 @@ class Tree:
     pages: Tensor  # [G, M] page tables of the prompts
     prompt_lens: Tensor  # [G] int32 their tokens
     own: Tensor  # [G, N] pages of the generated tokens, in the order of their numbers
-    tokens: Tensor  # [G, U] int32 those that some beam descends from, ascending
+    tokens: Tensor  # [G, U] int32 those that some beam descends from, ascending, the newest W last
     seen: Tensor  # [G, U] bit w: beam w does; int32, int64 from 33 beams on
     counts: Tensor  # [G] int32 how many of U there are
     lens: Tensor  # [G] int32 prompt, to the end of its last page, and count; 0: nothing to do
@@ -142,6 +148,23 @@ def _more(q, k, v, visible, top, total, acc, scale, softcap, CAP: tl.constexpr):
     return higher, total * rescale + tl.sum(p, 1), acc
 
 
+@jit
+def _listed(tokens_ptr, seen_ptr, own, prompt, at, here, page_stride, W, D, PAGE: tl.constexpr):
+    """Where entries `at` of the list lie in the cache, their positions, and the bits of their beams."""
+    token = tl.load(tokens_ptr + at, here, other=0)
+    bits = tl.load(seen_ptr + at, here, other=0)
+    page = tl.load(own + token // PAGE, here, other=0).to(tl.int64)
+    return page * page_stride + (token % PAGE) * D, prompt + token // W, bits
+
+
+@jit
+def _visible(bits, beam, position, oldest, WINDOW: tl.constexpr):
+    """Which of the entries with these bits a query's beam sees."""
+    if WINDOW:
+        bits = tl.where(position >= oldest, bits, 0)
+    return (bits[None, :] >> beam[:, None].to(bits.dtype)) & 1 != 0
+
+
 @jit(do_not_specialize=["layer", "window"])
 def _tree_kernel(
     q_ptr,
@@ -174,6 +197,8 @@ def _tree_kernel(
     PAGE: tl.constexpr,
     M: tl.constexpr,
     TILES: tl.constexpr,
+    NEWEST: tl.constexpr,
+    EARLY: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_D: tl.constexpr,
     WINDOW: tl.constexpr,
@@ -190,6 +215,13 @@ def _tree_kernel(
     group = tl.program_id(2).to(tl.int64)
     head, first = tile // TILES, tile % TILES * M
     length = tl.load(lens_ptr + group).to(tl.int32)
+    prompt = tl.load(prompt_lens_ptr + group).to(tl.int32)
+    filled = (prompt + PAGE - 1) // PAGE * PAGE
+    # the list without the newest tokens, and those
+    count = tl.load(counts_ptr + group).to(tl.int32)
+    count = tl.where(length > 0, tl.maximum(count - W, 0), 0)
+    newest = tl.where(length > 0, length - filled - count, 0)
+    length -= newest
     num_pages = (length + PAGE - 1) // PAGE
     size = tl.maximum((num_pages + SPLITS - 1) // SPLITS, LEAST)
     # somebody has to write the output of a group without anything to do
@@ -199,16 +231,13 @@ def _tree_kernel(
         return
     start = split * size * PAGE
     stop = tl.minimum(start + size * PAGE, length)
-    prompt = tl.load(prompt_lens_ptr + group).to(tl.int32)
-    filled = (prompt + PAGE - 1) // PAGE * PAGE
-    count = tl.load(counts_ptr + group).to(tl.int32)
     table, own = pages_ptr + group * pages_stride, own_ptr + group * own_stride
     tokens_ptr += group * list_stride
     seen_ptr += group * list_stride
     oldest = 0
-    if WINDOW:  # the newest token is the last of the list
-        newest = prompt + tl.load(tokens_ptr + count - 1, count > 0, other=0) // W
-        oldest = newest - window + 1
+    if WINDOW:
+        last = tl.load(tokens_ptr + count + newest - 1, newest > 0, other=0)
+        oldest = prompt + last // W - window + 1
 
     m, n, d = tl.arange(0, M), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D)
     in_head, query = d < D, first + m
@@ -217,44 +246,72 @@ def _tree_kernel(
     in_q = (query < W * GROUP)[:, None] & in_head[None, :]
     layer_ptr = kv_ptr + layer.to(tl.int64) * layer_stride + head * (PAGE * D)
     k_at, v_at = n[None, :] * D + d[:, None], kv_stride + n[:, None] * D + d[None, :]
-    here = start + n < tl.minimum(prompt, stop)
-    first_page = tl.load(table + start // PAGE, start < filled, other=0).to(tl.int64)
-    first_ptr = layer_ptr + first_page * page_stride
-    k = tl.load(first_ptr + k_at, here[None, :] & in_head[:, None], other=0.0)
-    v = tl.load(first_ptr + v_at, here[:, None] & in_head[None, :], other=0.0)
+    # the first block, of the prompt, of the list, or of both
+    early = start + tl.arange(0, EARLY)
+    in_prompt, said = early < tl.minimum(prompt, stop), early - filled
+    in_list = (said >= 0) & (said < stop - filled)
+    token_at, position, bits = _listed(
+        tokens_ptr, seen_ptr, own, prompt, said, in_list, page_stride, W, D, PAGE
+    )
+    pages = tl.load(table + early // PAGE, in_prompt, other=0).to(tl.int64)
+    token_at = tl.where(in_prompt, pages * page_stride + early % PAGE * D, token_at)
+    position = tl.where(in_prompt, early, position)
+    bits = tl.where(in_prompt, -1, bits)
+    here = in_prompt | in_list
+    k_mask, v_mask = here[None, :] & in_head[:, None], here[:, None] & in_head[None, :]
+    k = tl.load(layer_ptr + token_at[None, :] + d[:, None], k_mask, other=0.0)
+    v = tl.load(layer_ptr + kv_stride + token_at[:, None] + d[None, :], v_mask, other=0.0)
+    # and where the newest tokens will be
+    late = tl.arange(0, NEWEST)
+    is_late = late < tl.where(split == 0, newest, 0)
+    late_at, late_position, late_bits = _listed(
+        tokens_ptr, seen_ptr, own, prompt, count + late, is_late, page_stride, W, D, PAGE
+    )
+    late_k_at = layer_ptr + late_at[None, :] + d[:, None]
+    late_v_at = layer_ptr + kv_stride + late_at[:, None] + d[None, :]
     await_inputs(PDL)
+    late_k_mask, late_v_mask = (
+        is_late[None, :] & in_head[:, None],
+        is_late[:, None] & in_head[None, :],
+    )
     q = tl.load(q_ptr + q_at[:, None] + d[None, :], in_q, other=0.0)
+    late_k = tl.load(late_k_at, late_k_mask, other=0.0)
+    late_v = tl.load(late_v_at, late_v_mask, other=0.0)
+    # or each would be handed on, and so waited for, before the next one is fetched
+    q = tl.where(in_q, q, 0.0)
+    late_k, late_v = tl.where(late_k_mask, late_k, 0.0), tl.where(late_v_mask, late_v, 0.0)
     # finite, so that a block without a visible key does not make -inf - -inf
     top = tl.full([M], -1e30, tl.float32)
     total = tl.zeros([M], tl.float32)
     acc = tl.zeros([M, BLOCK_D], tl.float32)
-    if WINDOW:
-        here = here & (start + n >= oldest)
-    top, total, acc = _more(q, k, v, here[None, :], top, total, acc, scale, softcap, CAP)
-    later, ended = start + BLOCK_N, tl.minimum(stop, filled)
-    for at in tl.range(later, ended, BLOCK_N, num_stages=STAGES):  # pyright: ignore
+    sees = _visible(bits, beam, position, oldest, WINDOW)
+    top, total, acc = _more(q, k, v, sees, top, total, acc, scale, softcap, CAP)
+    sees_late = _visible(late_bits, beam, late_position, oldest, WINDOW)
+    top, total, acc = _more(q, late_k, late_v, sees_late, top, total, acc, scale, softcap, CAP)
+    later = start + EARLY
+    for at in tl.range(later, tl.minimum(stop, filled), BLOCK_N, num_stages=STAGES):  # pyright: ignore
         page = tl.load(table + at // PAGE).to(tl.int64)
         block_ptr = layer_ptr + page * page_stride + (at % PAGE) * D
-        here = at + n < prompt
-        k = tl.load(block_ptr + k_at, here[None, :] & in_head[:, None], other=0.0)
-        v = tl.load(block_ptr + v_at, here[:, None] & in_head[None, :], other=0.0)
+        real = at + n < prompt
+        k_more = tl.load(block_ptr + k_at, real[None, :] & in_head[:, None], other=0.0)
+        v_more = tl.load(block_ptr + v_at, real[:, None] & in_head[None, :], other=0.0)
         if WINDOW:
-            here = here & (at + n >= oldest)
-        top, total, acc = _more(q, k, v, here[None, :], top, total, acc, scale, softcap, CAP)
-    begin, end = tl.maximum(start - filled, 0), tl.minimum(stop - filled, count)
+            real = real & (at + n >= oldest)
+        top, total, acc = _more(
+            q, k_more, v_more, real[None, :], top, total, acc, scale, softcap, CAP
+        )
+    begin, end = tl.maximum(later - filled, 0), stop - filled
     for at in tl.range(begin, end, BLOCK_N, num_stages=STAGES):  # pyright: ignore
-        here = at + n < end
-        token = tl.load(tokens_ptr + at + n, here, other=0)
-        bits = tl.load(seen_ptr + at + n, here, other=0)
-        page = tl.load(own + token // PAGE, here, other=0).to(tl.int64)
-        token_at = page * page_stride + (token % PAGE) * D
-        k_mask, v_mask = here[None, :] & in_head[:, None], here[:, None] & in_head[None, :]
-        k = tl.load(layer_ptr + token_at[None, :] + d[:, None], k_mask, other=0.0)
-        v = tl.load(layer_ptr + kv_stride + token_at[:, None] + d[None, :], v_mask, other=0.0)
-        if WINDOW:
-            bits = tl.where(prompt + token // W >= oldest, bits, 0)
-        visible = (bits[None, :] >> beam[:, None].to(bits.dtype)) & 1 != 0
-        top, total, acc = _more(q, k, v, visible, top, total, acc, scale, softcap, CAP)
+        real = at + n < end
+        more_at, more_position, more_bits = _listed(
+            tokens_ptr, seen_ptr, own, prompt, at + n, real, page_stride, W, D, PAGE
+        )
+        k_ptrs = layer_ptr + more_at[None, :] + d[:, None]
+        v_ptrs = layer_ptr + kv_stride + more_at[:, None] + d[None, :]
+        k_more = tl.load(k_ptrs, real[None, :] & in_head[:, None], other=0.0)
+        v_more = tl.load(v_ptrs, real[:, None] & in_head[None, :], other=0.0)
+        visible = _visible(more_bits, beam, more_position, oldest, WINDOW)
+        top, total, acc = _more(q, k_more, v_more, visible, top, total, acc, scale, softcap, CAP)
     # a group without anything to do, as padding is, gives zeros
     some = tl.where(total > 0.0, total, 1.0)
     acc = acc / some[:, None]
@@ -328,6 +385,8 @@ def tree_attention(
     parts = torch.empty(rows, dim, dtype=torch.float32, device=q.device)
     lse = torch.empty(rows, dtype=torch.float32, device=q.device)
     block_d = max(16, next_power_of_2(dim))
+    block_n = min(size, 64 if kv.element_size() <= 2 and block_d < 256 else 32)
+    few = groups * num_kv_heads * tiles <= FEW
     _tree_kernel[(splits, num_kv_heads * tiles, groups)](
         q,
         kv,
@@ -359,7 +418,9 @@ def tree_attention(
         PAGE=size,
         M=m,
         TILES=tiles,
-        BLOCK_N=min(size, 64 if kv.element_size() <= 2 and block_d < 256 else 32),
+        NEWEST=max(FEWEST, next_power_of_2(tree.width)),
+        EARLY=FEW_BLOCKS * block_n if few else block_n,
+        BLOCK_N=block_n,
         BLOCK_D=block_d,
         WINDOW=window > 0,
         CAP=softcap > 0,
@@ -367,7 +428,7 @@ def tree_attention(
         LEAST=LEAST,
         SPLITS=splits,
         BLOCK_S=next_power_of_2(splits),
-        num_warps=WARPS,
+        num_warps=FEW_WARPS if few else WARPS,
         **overlap(q),
     )
     return y
