@@ -12,6 +12,8 @@ keys or values by their number.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,6 +28,18 @@ from ._triton import (
     tl,
     use_triton,
 )
+
+
+class Projection(NamedTuple):
+    """Where the tokens of a projection are, and what becomes of their heads: arguments of `qkv_rope`."""
+
+    positions: Tensor  # [T] int64
+    slots: Tensor  # [T] int64
+    cos_sin: Tensor | None  # [max_length, R]
+    q_weight: Tensor | None = None  # [D]
+    k_weight: Tensor | None = None  # [D]
+    eps: float = 1e-6
+    offset: float = 0.0
 
 
 def qkv_rope_ref(

@@ -37,7 +37,7 @@ from ._triton import (
     use_triton,
 )
 from .decode_attention import capped
-from .qkv_rope import check_cache
+from .qkv_rope import Projection, check_cache, qkv_rope_ref
 
 MAX_WIDTH = 64
 """Beams of a group: a bit each of an integer."""
@@ -165,9 +165,25 @@ def _visible(bits, beam, position, oldest, WINDOW: tl.constexpr):
     return (bits[None, :] >> beam[:, None].to(bits.dtype)) & 1 != 0
 
 
+@jit
+def turned(x, pair, weight, pair_weight, cos, sin, eps, D, NORM: tl.constexpr, ROPE: tl.constexpr):
+    """What `qkv_rope` makes of heads x [N, BLOCK_D]; pair: for every dim the one it is rotated with."""
+    if NORM:
+        scale = tl.rsqrt(tl.sum(x * x, 1) / D + eps)[:, None]
+        x, pair = x * scale * weight, pair * scale * pair_weight
+    if ROPE:
+        x = x * cos + pair * sin
+    return x
+
+
 @jit(do_not_specialize=["layer", "window"])
 def _tree_kernel(
     q_ptr,
+    positions_ptr,
+    slots_ptr,
+    cos_sin_ptr,
+    q_weight_ptr,
+    k_weight_ptr,
     kv_ptr,
     pages_ptr,
     prompt_lens_ptr,
@@ -184,6 +200,8 @@ def _tree_kernel(
     window,
     scale,
     softcap,
+    eps,
+    offset,
     page_stride,
     layer_stride,
     kv_stride,
@@ -199,6 +217,9 @@ def _tree_kernel(
     TILES: tl.constexpr,
     NEWEST: tl.constexpr,
     EARLY: tl.constexpr,
+    PROJECTED: tl.constexpr,
+    R: tl.constexpr,
+    NORM: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_D: tl.constexpr,
     WINDOW: tl.constexpr,
@@ -209,6 +230,8 @@ def _tree_kernel(
     BLOCK_S: tl.constexpr,
     PDL: tl.constexpr,
 ):
+    """PROJECTED: queries, and the newest tokens' keys and values, are heads of a projection at q_ptr,
+    of which R dims are rotated; what is made of those keys and values goes to the cache."""
     release(PDL)
     # a tile: M of the W * GROUP queries that share a key-value head
     split, tile = tl.program_id(0), tl.program_id(1)
@@ -267,19 +290,69 @@ def _tree_kernel(
     late_at, late_position, late_bits = _listed(
         tokens_ptr, seen_ptr, own, prompt, count + late, is_late, page_stride, W, D, PAGE
     )
-    late_k_at = layer_ptr + late_at[None, :] + d[:, None]
-    late_v_at = layer_ptr + kv_stride + late_at[:, None] + d[None, :]
-    await_inputs(PDL)
-    late_k_mask, late_v_mask = (
-        is_late[None, :] & in_head[:, None],
-        is_late[:, None] & in_head[None, :],
-    )
-    q = tl.load(q_ptr + q_at[:, None] + d[None, :], in_q, other=0.0)
-    late_k = tl.load(late_k_at, late_k_mask, other=0.0)
-    late_v = tl.load(late_v_at, late_v_mask, other=0.0)
-    # or each would be handed on, and so waited for, before the next one is fetched
-    q = tl.where(in_q, q, 0.0)
-    late_k, late_v = tl.where(late_k_mask, late_k, 0.0), tl.where(late_v_mask, late_v, 0.0)
+    if PROJECTED:
+        heads: tl.constexpr = K * GROUP + 2 * K
+        half: tl.constexpr = R // 2
+        low, rotated = d < half, d < R
+        pair_at = tl.where(low, d + half, tl.where(rotated, d - half, d))
+        cos, sin, q_weight, q_pair, k_weight, k_pair = 1.0, 0.0, 1.0, 1.0, 1.0, 1.0
+        if R:
+            angle_at = (
+                cos_sin_ptr + tl.load(positions_ptr + group * W) * R + tl.where(low, d, d - half)
+            )
+            cos = tl.load(angle_at, rotated, other=1.0)[None, :]
+            sin = tl.load(angle_at + half, rotated, other=0.0)
+            sin = tl.where(low, -sin, sin)[None, :]
+        if NORM:
+            q_weight = (
+                tl.load(q_weight_ptr + d, in_head, other=0.0)[None, :].to(tl.float32) + offset
+            )
+            q_pair = (
+                tl.load(q_weight_ptr + pair_at, in_head, other=0.0)[None, :].to(tl.float32) + offset
+            )
+            k_weight = (
+                tl.load(k_weight_ptr + d, in_head, other=0.0)[None, :].to(tl.float32) + offset
+            )
+            k_pair = (
+                tl.load(k_weight_ptr + pair_at, in_head, other=0.0)[None, :].to(tl.float32) + offset
+            )
+        from_q = (
+            q_ptr
+            + ((group * W + query // GROUP) * heads + head * GROUP + query % GROUP)[:, None] * D
+        )
+        from_k = q_ptr + ((group * W + late) * heads + K * GROUP + head)[:, None] * D
+        slot = tl.load(slots_ptr + group * W + late, is_late, other=0)
+        to_k = kv_ptr + slot // PAGE * page_stride + layer.to(tl.int64) * layer_stride
+        to_k = (to_k + (head * PAGE + slot % PAGE) * D)[:, None] + d[None, :]
+        late_mask = is_late[:, None] & in_head[None, :]
+        await_inputs(PDL)
+        q = tl.load(from_q + d[None, :], in_q, other=0.0)
+        q_with = tl.load(from_q + pair_at[None, :], in_q, other=0.0)
+        new_k = tl.load(from_k + d[None, :], late_mask, other=0.0)
+        k_with = tl.load(from_k + pair_at[None, :], late_mask, other=0.0)
+        late_v = tl.load(from_k + K * D + d[None, :], late_mask, other=0.0)
+        late_v = tl.where(late_mask, late_v, 0.0)
+        q, q_with = q.to(tl.float32), q_with.to(tl.float32)
+        q = turned(q, q_with, q_weight, q_pair, cos, sin, eps, D, NORM, R > 0).to(k.dtype)
+        new_k, k_with = new_k.to(tl.float32), k_with.to(tl.float32)
+        new_k = turned(new_k, k_with, k_weight, k_pair, cos, sin, eps, D, NORM, R > 0).to(k.dtype)
+        # of the tiles that share a head, one
+        to_mask = (late < tl.where(first == 0, newest, 0))[:, None] & late_mask
+        tl.store(to_k, new_k, to_mask)
+        tl.store(to_k + kv_stride, late_v, to_mask)
+        late_k = tl.trans(new_k)
+    else:
+        late_k_at = layer_ptr + late_at[None, :] + d[:, None]
+        late_v_at = layer_ptr + kv_stride + late_at[:, None] + d[None, :]
+        late_k_mask = is_late[None, :] & in_head[:, None]
+        late_v_mask = is_late[:, None] & in_head[None, :]
+        await_inputs(PDL)
+        q = tl.load(q_ptr + q_at[:, None] + d[None, :], in_q, other=0.0)
+        late_k = tl.load(late_k_at, late_k_mask, other=0.0)
+        late_v = tl.load(late_v_at, late_v_mask, other=0.0)
+        # or each would be handed on, and so waited for, before the next one is fetched
+        q = tl.where(in_q, q, 0.0)
+        late_k, late_v = tl.where(late_k_mask, late_k, 0.0), tl.where(late_v_mask, late_v, 0.0)
     # finite, so that a block without a visible key does not make -inf - -inf
     top = tl.full([M], -1e30, tl.float32)
     total = tl.zeros([M], tl.float32)
@@ -367,17 +440,65 @@ def tree_attention(
     arrivals: `arrivals_for` the same. At most MAX_WIDTH beams a group. A group with nothing to do
     gives zeros.
     """
-    if tree.width > MAX_WIDTH:
-        raise ValueError(f"tree_attention: {tree.width} beams; there may be {MAX_WIDTH} at most")
+    _check_width(tree)
     if not use_triton(q):
         y = tree_attention_ref(q, kv, layer, tree, scale, window, softcap)
         return y if out is None else out.copy_(y)
-    (batch, heads, dim), (num_kv_heads, size) = q.shape, kv.shape[3:5]
     y = torch.empty_like(q) if out is None else out
     require_contiguous("tree_attention", q=q, out=y)
+    _launch(y, q, None, kv, layer, tree, scale, arrivals, window, softcap)
+    return y
+
+
+def tree_attention_of(
+    qkv: Tensor,
+    where: Projection,
+    kv: Tensor,
+    layer: int,
+    tree: Tree,
+    scale: float,
+    num_heads: int,
+    *,
+    arrivals: Tensor | None = None,
+    window: int = 0,
+    softcap: float = 0.0,
+) -> Tensor:
+    """`qkv_rope` and `tree_attention` in one launch: qkv [G * W, (H + 2 K) * D] -> [G * W, H, D].
+
+    The newest W tokens of each group's list are its beams, in their order, and go to the cache.
+    What `where` holds is older than the launch before this one: see `overlap`.
+    """
+    _check_width(tree)
+    if not use_triton(qkv):
+        q = qkv_rope_ref(qkv, *where[:3], kv, layer, num_heads, *where[3:])
+        return tree_attention_ref(q, kv, layer, tree, scale, window, softcap)
+    require_contiguous("tree_attention", qkv=qkv, positions=where.positions, slots=where.slots)
+    y = qkv.new_empty(len(qkv), num_heads, kv.shape[5])
+    _launch(y, qkv, where, kv, layer, tree, scale, arrivals, window, softcap)
+    return y
+
+
+def _check_width(tree: Tree) -> None:
+    if tree.width > MAX_WIDTH:
+        raise ValueError(f"tree_attention: {tree.width} beams; there may be {MAX_WIDTH} at most")
+
+
+def _launch(
+    y: Tensor,
+    q: Tensor,
+    where: Projection | None,
+    kv: Tensor,
+    layer: int,
+    tree: Tree,
+    scale: float,
+    arrivals: Tensor | None,
+    window: int,
+    softcap: float,
+) -> None:
+    (batch, heads, dim), (num_kv_heads, size) = y.shape, kv.shape[3:5]
     check_cache("tree_attention", kv)
     if not batch:
-        return y
+        return
     m, tiles = _tiles(tree.width, heads, kv)
     groups = len(tree.lens)
     splits = min(SPLITS, -(-multiprocessors(kv) * PROGRAMS // (groups * num_kv_heads * tiles)))
@@ -386,9 +507,15 @@ def tree_attention(
     lse = torch.empty(rows, dtype=torch.float32, device=q.device)
     block_d = max(16, next_power_of_2(dim))
     block_n = min(size, 64 if kv.element_size() <= 2 and block_d < 256 else 32)
-    few = groups * num_kv_heads * tiles <= FEW
+    few = is_few(tree, heads, kv)
+    of = where or Projection(tree.lens, tree.lens, None)
     _tree_kernel[(splits, num_kv_heads * tiles, groups)](
         q,
+        of.positions,
+        of.slots,
+        of.cos_sin,
+        of.q_weight,
+        of.k_weight,
         kv,
         tree.pages,
         tree.prompt_lens,
@@ -405,6 +532,8 @@ def tree_attention(
         window,
         scale,
         softcap,
+        of.eps,
+        of.offset,
         kv.stride(0),
         kv.stride(1),
         kv.stride(2),
@@ -420,6 +549,9 @@ def tree_attention(
         TILES=tiles,
         NEWEST=max(FEWEST, next_power_of_2(tree.width)),
         EARLY=FEW_BLOCKS * block_n if few else block_n,
+        PROJECTED=where is not None,
+        R=0 if of.cos_sin is None else of.cos_sin.shape[1],
+        NORM=of.q_weight is not None,
         BLOCK_N=block_n,
         BLOCK_D=block_d,
         WINDOW=window > 0,
@@ -431,7 +563,11 @@ def tree_attention(
         num_warps=FEW_WARPS if few else WARPS,
         **overlap(q),
     )
-    return y
+
+
+def is_few(tree: Tree, num_heads: int, kv: Tensor) -> bool:
+    """Whether a step waits for one launch after the other rather than for memory."""
+    return len(tree.lens) * kv.shape[3] * _tiles(tree.width, num_heads, kv)[1] <= FEW
 
 
 def _tiles(width: int, num_heads: int, kv: Tensor) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Attention by kernels: from a layer's projection to its output in two launches, or three.
+"""Attention by kernels: from a layer's projection to its output in one launch, two, or three.
 
 On a GPU nothing here asks for a length: work lists are made on the device, once a step for all
 layers (and another for the last, if it has fewer queries). Elsewhere the same functions run as their
@@ -15,8 +15,15 @@ from torch import Tensor
 
 from nbllm_kernels.decode_attention import decode_attention, work_for_decode
 from nbllm_kernels.prefill_attention import prefill_attention, work_for_prefill
-from nbllm_kernels.qkv_rope import qkv_rope
-from nbllm_kernels.tree_attention import MAX_WIDTH, Tree, arrivals_for, tree_attention
+from nbllm_kernels.qkv_rope import Projection, qkv_rope
+from nbllm_kernels.tree_attention import (
+    MAX_WIDTH,
+    Tree,
+    arrivals_for,
+    is_few,
+    tree_attention,
+    tree_attention_of,
+)
 
 from .batch import PAGE_SIZE, Batch, Packed
 
@@ -28,22 +35,22 @@ EVERYTHING = 1 << 30
 """A window that is none."""
 
 
-def write(
-    qkv: Tensor,
-    batch: Batch,
-    layer: int,
-    num_heads: int,
-    cos_sin: Tensor | None,
-    norms: tuple[RMSNorm, RMSNorm] | None,
-) -> Tensor:
-    """Queries [T, H, D]; keys and values go to their slots. See `PagedAttention.fused`."""
-    where = batch.positions, batch.slots, cos_sin, batch.kv, layer, num_heads
+def projection(
+    batch: Batch, cos_sin: Tensor | None, norms: tuple[RMSNorm, RMSNorm] | None
+) -> Projection:
+    """What becomes of a layer's projection. See `PagedAttention.fused`."""
+    where = batch.positions, batch.slots, cos_sin
+    if norms is None:
+        return Projection(*where)
+    of_q, of_k = norms
+    return Projection(*where, of_q.weight, of_k.weight, of_q.eps, of_q.offset)
+
+
+def write(qkv: Tensor, of: Projection, batch: Batch, layer: int, num_heads: int) -> Tensor:
+    """Queries [T, H, D]; keys and values go to their slots."""
     # a step's positions, slots and work lists are made before its first layer
     early = batch.packed is not None
-    if norms is None:
-        return qkv_rope(qkv, *where, early=early)
-    of_q, of_k = norms
-    return qkv_rope(qkv, *where, of_q.weight, of_k.weight, of_q.eps, of_q.offset, early=early)
+    return qkv_rope(qkv, *of[:3], batch.kv, layer, num_heads, *of[3:], early=early)
 
 
 def attend(q: Tensor, batch: Batch, of: PagedAttention) -> Tensor:
@@ -118,10 +125,13 @@ def tree_of(batch: Batch) -> Tree | None:
     return batch.once("tree", lambda: Tree.of_ancestors(*of))
 
 
-def attend_tree(q: Tensor, batch: Batch, tree: Tree, of: PagedAttention) -> Tensor:
-    """One token each of the beams of every group: q [T, H, D] -> [T, H, D]."""
-    heads = q.shape[1]
-    arrivals = batch.once("arrivals", lambda: arrivals_for(tree, batch.kv, heads))
-    where = q, batch.kv, of.layer, tree, of.scale
-    how = {"window": of.window, "softcap": of.softcap}
-    return tree_attention(*where, arrivals=arrivals, **how)
+def attend_tree(
+    qkv: Tensor, where: Projection, batch: Batch, tree: Tree, of: PagedAttention, num_heads: int
+) -> Tensor:
+    """One token each of the beams of every group: qkv [T, (H + 2 K) * D] -> [T, H, D]."""
+    arrivals = batch.once("arrivals", lambda: arrivals_for(tree, batch.kv, num_heads))
+    rest = batch.kv, of.layer, tree, of.scale
+    how = {"arrivals": arrivals, "window": of.window, "softcap": of.softcap}
+    if batch.packed is not None and is_few(tree, num_heads, batch.kv):
+        return tree_attention_of(qkv, where, *rest, num_heads, **how)
+    return tree_attention(write(qkv, where, batch, of.layer, num_heads), *rest, **how)

@@ -248,9 +248,10 @@ class PagedAttention(nn.Module):
 
         cos_sin: `rope_table`, if queries and keys are rotated; norms: of their heads, if any.
         """
-        q = fused.write(qkv, batch, self.layer, num_heads, cos_sin, norms)
+        where = fused.projection(batch, cos_sin, norms)
         if (tree := fused.tree_of(batch)) is not None:
-            return fused.attend_tree(q, batch, tree, self).flatten(1)
+            return fused.attend_tree(qkv, where, batch, tree, self, num_heads).flatten(1)
+        q = fused.write(qkv, where, batch, self.layer, num_heads)
         if batch.beams is not None:
             return self.beams(q, batch.beams, batch).flatten(1)
         return fused.attend(q, batch, self).flatten(1)

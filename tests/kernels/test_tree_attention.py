@@ -5,7 +5,14 @@ import torch
 from kernel_cases import DEVICE, DTYPES, PAGE, check, ints, paged, poisoned, randn
 
 from nbllm_kernels import tree_attention as module
-from nbllm_kernels.tree_attention import Tree, arrivals_for, tree_attention, tree_attention_ref
+from nbllm_kernels.qkv_rope import Projection, qkv_rope_ref
+from nbllm_kernels.tree_attention import (
+    Tree,
+    arrivals_for,
+    tree_attention,
+    tree_attention_of,
+    tree_attention_ref,
+)
 
 HEADS = [(1, 1, 64), (8, 1, 80), (6, 6, 96), (14, 2, 64), (16, 8, 128), (4, 2, 256)]
 
@@ -91,6 +98,43 @@ def test_however_the_work_is_cut(monkeypatch, programs):
     assert not got[4:8].any()  # zero, not garbage
     assert not arrivals.any()  # as the next layer wants them
     check(*both(q, kv, tree, layer=0, arrivals=arrivals))
+
+
+@pytest.mark.parametrize("heads", [(1, 1, 64), (6, 2, 80), (16, 8, 128), (4, 2, 256)], ids=str)
+@pytest.mark.parametrize("rotated", [0, 0.5, 1])
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize(
+    ("width", "options"), [(3, {}), (5, {"window": 20}), (9, {"softcap": 5.0})]
+)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_from_the_projection_on(heads, rotated, norm, width, options, dtype):
+    """As the two launches, whose results are those of the references."""
+    num_heads, kv_heads, dim = heads
+    prompts, steps = [0, 70, 64], 30
+    kv, tree, _ = grown(prompts, width, steps, kv_heads, dim, dtype)
+    tree.lens[2] = 0
+    size = round(rotated * dim) // 2 * 2
+    cos_sin = randn(200, size) if size else None
+    weights = [randn(dim, dtype=dtype) for _ in range(2)] if norm else [None, None]
+    newest = (steps - 1) * width + ints(range(width))
+    slots = tree.own[:, newest // PAGE].long() * PAGE + newest % PAGE
+    slots[2] = 0  # padding, in the null page
+    positions = (ints(prompts) + steps - 1).repeat_interleave(width)
+    where = Projection(positions, slots.flatten(), cos_sin, *weights, 1e-6, 0.5 * norm)
+    qkv = randn(len(positions), (num_heads + 2 * kv_heads) * dim, dtype=dtype)
+    # they are not there yet
+    kv[slots[:2].flatten() // PAGE, 1, :, :, slots[:2].flatten() % PAGE] = torch.nan
+    want_kv = kv.clone()
+    q = qkv_rope_ref(qkv, *where[:3], want_kv, 1, num_heads, *where[3:])
+    want = tree_attention_ref(q, want_kv, 1, tree, dim**-0.5, **options)
+    got = tree_attention_of(qkv, where, kv, 1, tree, dim**-0.5, num_heads, **options)
+    check(got, want)
+    real = slots[:2].flatten()
+    pages, at = real // PAGE, real % PAGE
+    check(kv[pages, 1, :, :, at], want_kv[pages, 1, :, :, at])
+    kv[pages, 1, :, :, at] = want_kv[pages, 1, :, :, at] = 0
+    want_kv[0] = kv[0]
+    assert torch.equal(kv.view(torch.uint8), want_kv.view(torch.uint8))  # NaN too
 
 
 @pytest.mark.gpu
