@@ -75,6 +75,42 @@ def qkv_rope_ref(
 
 
 @jit
+def partner(d, R: tl.constexpr):
+    """The dim that each of d is rotated with; itself where it is not rotated."""
+    half: tl.constexpr = R // 2
+    return tl.where(d < half, d + half, tl.where(d < R, d - half, d))
+
+
+@jit
+def angles(cos_sin_ptr, position, d, R: tl.constexpr):
+    """What a token's dims d, and their partners, are multiplied by: both [1, D]."""
+    half: tl.constexpr = R // 2
+    low = d < half
+    at = cos_sin_ptr + position.to(tl.int64) * R + tl.where(low, d, d - half)
+    cos = tl.load(at, d < R, other=1.0)
+    sin = tl.load(at + half, d < R, other=0.0)
+    return cos[None, :], tl.where(low, -sin, sin)[None, :]
+
+
+@jit
+def head_weight(weight_ptr, d, in_head, offset):
+    """Of a head norm: [1, D]."""
+    return tl.load(weight_ptr + d, in_head, other=0.0)[None, :].to(tl.float32) + offset
+
+
+@jit
+def turned(x, pair, weight, pair_weight, cos, sin, eps, D, NORM: tl.constexpr, ROPE: tl.constexpr):
+    """Heads x [N, D] with their norm and rotation, rounded as they came; pair: x at `partner`."""
+    y, with_it = x.to(tl.float32), pair.to(tl.float32)
+    if NORM:
+        scale = tl.rsqrt(tl.sum(y * y, 1) / D + eps)[:, None]
+        y, with_it = y * scale * weight, with_it * scale * pair_weight
+    if ROPE:
+        y = y * cos + with_it * sin
+    return y.to(x.dtype)
+
+
+@jit
 def _weight(q_weight_ptr, k_weight_ptr, at, query, there, offset):
     """Of the head norms of queries and keys, a tile's part."""
     of_q = tl.load(q_weight_ptr + at, there & query, other=0.0).to(tl.float32)

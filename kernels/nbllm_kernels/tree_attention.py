@@ -37,7 +37,15 @@ from ._triton import (
     use_triton,
 )
 from .decode_attention import capped
-from .qkv_rope import Projection, check_cache, qkv_rope_ref
+from .qkv_rope import (
+    Projection,
+    angles,
+    check_cache,
+    head_weight,
+    partner,
+    qkv_rope_ref,
+    turned,
+)
 
 MAX_WIDTH = 64
 """Beams of a group: a bit each of an integer."""
@@ -165,17 +173,6 @@ def _visible(bits, beam, position, oldest, WINDOW: tl.constexpr):
     return (bits[None, :] >> beam[:, None].to(bits.dtype)) & 1 != 0
 
 
-@jit
-def turned(x, pair, weight, pair_weight, cos, sin, eps, D, NORM: tl.constexpr, ROPE: tl.constexpr):
-    """What `qkv_rope` makes of heads x [N, BLOCK_D]; pair: for every dim the one it is rotated with."""
-    if NORM:
-        scale = tl.rsqrt(tl.sum(x * x, 1) / D + eps)[:, None]
-        x, pair = x * scale * weight, pair * scale * pair_weight
-    if ROPE:
-        x = x * cos + pair * sin
-    return x
-
-
 @jit(do_not_specialize=["layer", "window"])
 def _tree_kernel(
     q_ptr,
@@ -292,30 +289,15 @@ def _tree_kernel(
     )
     if PROJECTED:
         heads: tl.constexpr = K * GROUP + 2 * K
-        half: tl.constexpr = R // 2
-        low, rotated = d < half, d < R
-        pair_at = tl.where(low, d + half, tl.where(rotated, d - half, d))
+        pair_at = partner(d, R)
         cos, sin, q_weight, q_pair, k_weight, k_pair = 1.0, 0.0, 1.0, 1.0, 1.0, 1.0
         if R:
-            angle_at = (
-                cos_sin_ptr + tl.load(positions_ptr + group * W) * R + tl.where(low, d, d - half)
-            )
-            cos = tl.load(angle_at, rotated, other=1.0)[None, :]
-            sin = tl.load(angle_at + half, rotated, other=0.0)
-            sin = tl.where(low, -sin, sin)[None, :]
+            cos, sin = angles(cos_sin_ptr, tl.load(positions_ptr + group * W), d, R)
         if NORM:
-            q_weight = (
-                tl.load(q_weight_ptr + d, in_head, other=0.0)[None, :].to(tl.float32) + offset
-            )
-            q_pair = (
-                tl.load(q_weight_ptr + pair_at, in_head, other=0.0)[None, :].to(tl.float32) + offset
-            )
-            k_weight = (
-                tl.load(k_weight_ptr + d, in_head, other=0.0)[None, :].to(tl.float32) + offset
-            )
-            k_pair = (
-                tl.load(k_weight_ptr + pair_at, in_head, other=0.0)[None, :].to(tl.float32) + offset
-            )
+            q_weight = head_weight(q_weight_ptr, d, in_head, offset)
+            q_pair = head_weight(q_weight_ptr, pair_at, in_head, offset)
+            k_weight = head_weight(k_weight_ptr, d, in_head, offset)
+            k_pair = head_weight(k_weight_ptr, pair_at, in_head, offset)
         from_q = (
             q_ptr
             + ((group * W + query // GROUP) * heads + head * GROUP + query % GROUP)[:, None] * D
@@ -332,10 +314,8 @@ def _tree_kernel(
         k_with = tl.load(from_k + pair_at[None, :], late_mask, other=0.0)
         late_v = tl.load(from_k + K * D + d[None, :], late_mask, other=0.0)
         late_v = tl.where(late_mask, late_v, 0.0)
-        q, q_with = q.to(tl.float32), q_with.to(tl.float32)
-        q = turned(q, q_with, q_weight, q_pair, cos, sin, eps, D, NORM, R > 0).to(k.dtype)
-        new_k, k_with = new_k.to(tl.float32), k_with.to(tl.float32)
-        new_k = turned(new_k, k_with, k_weight, k_pair, cos, sin, eps, D, NORM, R > 0).to(k.dtype)
+        q = turned(q, q_with, q_weight, q_pair, cos, sin, eps, D, NORM, R > 0)
+        new_k = turned(new_k, k_with, k_weight, k_pair, cos, sin, eps, D, NORM, R > 0)
         # of the tiles that share a head, one
         to_mask = (late < tl.where(first == 0, newest, 0))[:, None] & late_mask
         tl.store(to_k, new_k, to_mask)
