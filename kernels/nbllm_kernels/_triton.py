@@ -65,22 +65,9 @@ def overlap(x: Tensor) -> dict[str, bool]:
     return {"PDL": False}
 
 
-def registers(x: Tensor, programs: int, warps: int) -> dict[str, int]:
-    """Options of a launch whose programs are all there at once: they may have all registers.
-
-    Unasked, the compiler saves registers for programs that will never come: it moves loads to where
-    they are used, behind others that are waited for, and the latency of memory is paid again and
-    again. Of more programs than fit that is not true, and the compiler decides.
-    """
-    if not x.is_cuda:
-        return {}
-    each = -(-programs // multiprocessors(x)) * warps * 32
-    most = _properties(x.device).regs_per_multiprocessor // each // 8 * 8
-    return {"maxnreg": min(MOST_REGISTERS, most)} if most >= LEAST_REGISTERS else {}
-
-
-MOST_REGISTERS, LEAST_REGISTERS = 255, 64
-"""Of a thread: what there are, and how few make no difference."""
+def registers(x: Tensor, most: int) -> dict[str, int]:
+    """Options of a launch whose threads may have so many registers; 0: the compiler decides."""
+    return {"maxnreg": most} if most and x.is_cuda else {}
 
 
 @cache

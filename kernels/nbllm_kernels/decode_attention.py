@@ -12,7 +12,7 @@ The cache of all layers is kv [P, layers, 2, K, page_size, D], addressed by base
 """
 
 # what a constexpr switches off is not read
-# pyright: reportPossiblyUnboundVariable=false
+# pyright: reportPossiblyUnboundVariable=false, reportOperatorIssue=false
 
 from __future__ import annotations
 
@@ -206,15 +206,17 @@ def _decode_kernel(
         # for every query, so that nothing has to be handed on before all of it is fetched
         in_last = (m >= 0)[:, None] & (d < tl.where(own, D, 0))[None, :]
         if PROJECTED:
-            pair_at = partner(d, R)
+            # tiles, since a row of its own would be handed on, and waited for, before the next is fetched
+            dims, of_head = m[:, None] * 0 + d[None, :], (m >= 0)[:, None] & in_head[None, :]
+            pair_at = partner(dims, R)
             cos, sin, q_weight, q_pair, k_weight, k_pair = 1.0, 0.0, 1.0, 1.0, 1.0, 1.0
             if R:
-                cos, sin = angles(cos_sin_ptr, tl.load(positions_ptr + row), d, R)
+                cos, sin = angles(cos_sin_ptr, tl.load(positions_ptr + row), dims, R)
             if NORM:
-                q_weight = head_weight(q_weight_ptr, d, in_head, offset)
-                q_pair = head_weight(q_weight_ptr, pair_at, in_head, offset)
-                k_weight = head_weight(k_weight_ptr, d, in_head, offset)
-                k_pair = head_weight(k_weight_ptr, pair_at, in_head, offset)
+                q_weight = head_weight(q_weight_ptr, dims, of_head, offset)
+                q_pair = head_weight(q_weight_ptr, pair_at, of_head, offset)
+                k_weight = head_weight(k_weight_ptr, dims, of_head, offset)
+                k_pair = head_weight(k_weight_ptr, pair_at, of_head, offset)
             heads = q_ptr + row.to(tl.int64) * ((GROUP + 2) * K * D)
             from_q = heads + (head * GROUP + m)[:, None] * D
             from_k = heads + (K * GROUP + head) * D + m[:, None] * 0
@@ -228,9 +230,9 @@ def _decode_kernel(
     await_inputs(PDL and EARLY)
     if PROJECTED:
         q = tl.load(from_q + d[None, :], in_q, other=0.0)
-        q_with = tl.load(from_q + pair_at[None, :], in_q, other=0.0)
+        q_with = tl.load(from_q + pair_at, in_q, other=0.0)
         key = tl.load(from_k + d[None, :], in_last, other=0.0)
-        key_with = tl.load(from_k + pair_at[None, :], in_last, other=0.0)
+        key_with = tl.load(from_k + pair_at, in_last, other=0.0)
         value = tl.load(from_k + K * D + d[None, :], in_last, other=0.0)
         q = turned(q, q_with, q_weight, q_pair, cos, sin, eps, D, NORM, R > 0)
         key = turned(key, key_with, k_weight, k_pair, cos, sin, eps, D, NORM, R > 0)
@@ -387,7 +389,8 @@ def decode_attention_of(
     """`qkv_rope` and `decode_attention` in one launch: qkv [B, (H + 2 K) * D] -> [B, H, D], B <= FEW.
 
     Each row's newest token, which `kv_lens` counts, is that of its projection, and goes to the cache.
-    What `heads` holds is older than the launch before this one, as `early` of `decode_attention` says.
+    All but qkv is older than the launch before this one: what `heads` holds, the work list, and of the
+    cache every token but these (see `overlap`).
     """
     if len(qkv) > FEW:
         raise ValueError(
@@ -396,7 +399,6 @@ def decode_attention_of(
     if not use_triton(qkv):
         q = qkv_rope_ref(qkv, *heads[:3], kv, layer, num_heads, *heads[3:])
         return decode_attention_ref(q, kv, layer, pages, kv_lens, scale, rows, window, softcap)
-    require_contiguous("decode_attention", qkv=qkv, positions=heads.positions, slots=heads.slots)
     y = qkv.new_empty(len(qkv), num_heads, kv.shape[5])
     where = kv, layer, pages, kv_lens, scale, work, rows, window, softcap
     _launch(y, qkv, heads, *where, early=True)

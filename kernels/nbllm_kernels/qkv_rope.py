@@ -83,19 +83,18 @@ def partner(d, R: tl.constexpr):
 
 @jit
 def angles(cos_sin_ptr, position, d, R: tl.constexpr):
-    """What a token's dims d, and their partners, are multiplied by: both [1, D]."""
+    """What a token's dims d, and their partners, are multiplied by: both of the shape of d."""
     half: tl.constexpr = R // 2
     low = d < half
     at = cos_sin_ptr + position.to(tl.int64) * R + tl.where(low, d, d - half)
-    cos = tl.load(at, d < R, other=1.0)
     sin = tl.load(at + half, d < R, other=0.0)
-    return cos[None, :], tl.where(low, -sin, sin)[None, :]
+    return tl.load(at, d < R, other=1.0), tl.where(low, -sin, sin)
 
 
 @jit
 def head_weight(weight_ptr, d, in_head, offset):
-    """Of a head norm: [1, D]."""
-    return tl.load(weight_ptr + d, in_head, other=0.0)[None, :].to(tl.float32) + offset
+    """Of a head norm, of the dims d."""
+    return tl.load(weight_ptr + d, in_head, other=0.0).to(tl.float32) + offset
 
 
 @jit
@@ -224,14 +223,10 @@ def qkv_rope(
     check_cache("qkv_rope", kv)
     num_kv_heads, size, dim = kv.shape[3:]
     tokens, heads = len(qkv), num_heads + 2 * num_kv_heads
-    if qkv.shape[1] != heads * dim or dim % 2:
-        raise ValueError(
-            f"qkv_rope: qkv has {qkv.shape[1]} columns; {num_heads} query and 2 x {num_kv_heads} "
-            f"key-value heads of {dim} (which must be even) make {heads * dim}"
-        )
+    of = Projection(positions, slots, cos_sin, q_weight, k_weight)
+    check_projection("qkv_rope", qkv, of, kv, num_heads)
     q = qkv.new_empty(tokens, num_heads, dim) if out is None else out
-    require_contiguous("qkv_rope", qkv=qkv, positions=positions, slots=slots, cos_sin=cos_sin)
-    require_contiguous("qkv_rope", q_weight=q_weight, k_weight=k_weight, out=q)
+    require_contiguous("qkv_rope", out=q)
     if not tokens:
         return q
     rotated = dim if cos_sin is None else cos_sin.shape[1]
@@ -267,6 +262,19 @@ def qkv_rope(
         **overlap(qkv),
     )
     return q
+
+
+def check_projection(op: str, qkv: Tensor, of: Projection, kv: Tensor, num_heads: int) -> None:
+    """A projection [T, (H + 2 * K) * D] and what becomes of its heads."""
+    num_kv_heads, _, dim = kv.shape[3:]
+    heads = num_heads + 2 * num_kv_heads
+    if qkv.shape[1] != heads * dim or dim % 2:
+        raise ValueError(
+            f"{op}: qkv has {qkv.shape[1]} columns; {num_heads} query and 2 x {num_kv_heads} "
+            f"key-value heads of {dim} (which must be even) make {heads * dim}"
+        )
+    tensors = {n: t for n, t in of._asdict().items() if not isinstance(t, float)}
+    require_contiguous(op, qkv=qkv, **tensors)
 
 
 def check_cache(op: str, kv: Tensor) -> None:

@@ -188,9 +188,10 @@ def shape_of(y: Tensor) -> tuple[int, int, int, int]:
 
 
 def options_of(x: Tensor, programs: int, warps: int) -> dict[str, Any]:
-    """Options of the launch; the registers of one program a multiprocessor do not matter to others."""
+    """Options of the launch. A program that has a multiprocessor for itself may have its registers, or
+    the parts of a sum would be fetched one after the other (see `RowTile`)."""
     alone = programs <= multiprocessors(x)
-    return {"num_warps": warps, **overlap(x), **(registers(x, programs, warps) if alone else {})}
+    return {"num_warps": warps, **overlap(x), **registers(x, 128 if alone else 0)}
 
 
 def parts_of(x: Tensor, residual: Tensor | None) -> int:

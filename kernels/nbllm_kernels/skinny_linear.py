@@ -2,8 +2,9 @@
 
 y = act(norm(x) W^T + b) + add       gate: y = act(g) * u + add, with g, u = halves of norm(x) W^T + b
 
-norm is RMSNorm or layer norm; its result is rounded to the type of x, as if it had been stored, and
-y is rounded once, at the end. Bound by reading W once; a step of few rows is also a chain of such
+norm is RMSNorm or layer norm. What RMSNorm divides a row by divides the sums, so that no product waits
+for it; other norms' results are rounded to the type of x, as if they had been stored. y is rounded
+once, at the end. Bound by reading W once; a step of few rows is also a chain of such
 launches, each waiting for the one before. So weights are read before a launch waits (see `overlap`),
 the first tile of few rows into registers, others into the L2 cache, and then little is left to do.
 
@@ -173,8 +174,7 @@ def _checked(x: Tensor, weight: Tensor, tile: Tile | None) -> Tile:
 
 
 def _one(tensors: tuple, size_out: int, eps: float, tile: RowTile, options: dict[str, Any]) -> None:
-    programs = -(-size_out // (tile.repeats * LANES))
-    one_row_kernel[(programs,)](
+    one_row_kernel[(-(-size_out // (tile.repeats * LANES)),)](
         *tensors,
         size_out,
         eps,
@@ -184,7 +184,7 @@ def _one(tensors: tuple, size_out: int, eps: float, tile: RowTile, options: dict
         LANES=LANES,
         WIDTH=64 * 2 // tensors[0].element_size(),
         num_warps=tile.warps,
-        **registers(tensors[0], programs, tile.warps),
+        **registers(tensors[0], tile.registers),
         **options,
     )
 
@@ -196,8 +196,7 @@ def _few(
     # what has no tensor cores goes through shared memory
     chunks = max(1, tile.chunks * 2 // x.element_size())
     behind = min(AHEAD[RowsTile], K - tile.warps * chunks * 32)
-    programs = -(-size_out // tile.rows)
-    few_rows_kernel[(programs,)](
+    few_rows_kernel[(-(-size_out // tile.rows),)](
         *tensors,
         size_out,
         len(x),
@@ -210,7 +209,7 @@ def _few(
         BLOCK_M=8 if len(x) <= 8 else 16 if len(x) <= 16 else FEW,
         AHEAD=max(0, behind) if _reads_ahead(tensors[1], options) else 0,
         num_warps=tile.warps,
-        **registers(x, programs, tile.warps),
+        **registers(x, tile.registers),
         **options,
     )
 

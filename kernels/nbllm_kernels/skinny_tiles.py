@@ -15,19 +15,26 @@ LARGE, MEDIUM = 20 << 20, 8 << 20
 
 
 class RowTile(NamedTuple):
-    """For one row of x: `repeats` * LANES rows of W, `columns` * `warps` * 64 columns at a time."""
+    """For one row of x: `repeats` * LANES rows of W, `columns` * `warps` * 64 columns at a time.
+
+    registers: what a thread may have. Unasked (0), the compiler saves registers for programs that
+    will never come: it moves loads to where they are used, behind others that are waited for, and
+    the latency of memory is paid again and again. Too few, and it spills.
+    """
 
     repeats: int
     columns: int
     warps: int
+    registers: int = 0
 
 
 class RowsTile(NamedTuple):
-    """For up to 32: `rows` of W, `warps` * `chunks` * 32 columns at a time."""
+    """For up to 32: `rows` of W, `warps` * `chunks` * 32 columns at a time; registers as above."""
 
     rows: int
     chunks: int
     warps: int
+    registers: int = 0
 
 
 class BlockTile(NamedTuple):
@@ -47,20 +54,20 @@ class BlockTile(NamedTuple):
 Tile = RowTile | RowsTile | BlockTile
 
 ONE_ROW = {
-    (768, 768, False): RowTile(1, 4, 4),
-    (768, 3072, False): RowTile(1, 16, 4),
-    (2304, 768, False): RowTile(2, 8, 2),
-    (3072, 768, False): RowTile(2, 8, 2),
+    (768, 768, False): RowTile(1, 4, 4, 255),
+    (768, 3072, False): RowTile(1, 16, 4, 255),
+    (2304, 768, False): RowTile(2, 8, 2, 255),
+    (3072, 768, False): RowTile(2, 8, 2, 255),
     (50272, 768, False): RowTile(4, 2, 8),
-    (4096, 1024, False): RowTile(4, 4, 4),
-    (1024, 2048, False): RowTile(1, 4, 8),
-    (3072, 1024, True): RowTile(2, 4, 4),
-    (1024, 3072, False): RowTile(1, 8, 8),
+    (4096, 1024, False): RowTile(4, 4, 4, 255),
+    (1024, 2048, False): RowTile(1, 4, 8, 128),
+    (3072, 1024, True): RowTile(2, 4, 4, 168),
+    (1024, 3072, False): RowTile(1, 8, 8, 128),
     (151936, 1024, False): RowTile(2, 2, 8),
-    (6144, 4096, False): RowTile(4, 4, 4),
-    (4096, 4096, False): RowTile(4, 2, 8),
+    (6144, 4096, False): RowTile(4, 4, 4, 168),
+    (4096, 4096, False): RowTile(4, 2, 8, 128),
     (14336, 4096, True): RowTile(1, 8, 4),
-    (4096, 14336, False): RowTile(4, 2, 8),
+    (4096, 14336, False): RowTile(4, 2, 8, 128),
     (128256, 4096, False): RowTile(2, 8, 8),
 }
 """By rows of y, columns of x, and whether there is a gate; on an H200, in bfloat16."""
@@ -80,46 +87,46 @@ _OF_BOTH = _blocks(
 _NONE = (None,) * 6
 ROWS: dict[tuple[int, int, bool], tuple[RowsTile | BlockTile | None, ...]] = {
     (4096, 1024, False): (
-        RowsTile(16, 4, 4),
+        RowsTile(16, 4, 4, 255),
         *_blocks((64, 16, 256, 3, 4), (64, 32, 256, 3, 4), (64, 32, 256, 3, 4)),
         *_blocks((64, 64, 128, 4, 4), (64, 64, 128, 4, 4), None),
     ),
-    (1024, 2048, False): (RowsTile(16, 8, 8), *_OF_BOTH),
+    (1024, 2048, False): (RowsTile(16, 8, 8, 255), *_OF_BOTH),
     (3072, 1024, True): (
-        RowsTile(16, 4, 4),
+        RowsTile(16, 4, 4, 255),
         *_blocks((64, 16, 256, 3, 4), (64, 32, 256, 3, 4), (64, 64, 128, 4, 4)),
         *_blocks((64, 64, 64, 5, 4), (64, 128, 64, 4, 4), (64, 128, 64, 4, 4)),
     ),
-    (1024, 3072, False): (RowsTile(16, 8, 8), *_OF_BOTH),
+    (1024, 3072, False): (RowsTile(16, 8, 8, 255), *_OF_BOTH),
     (151936, 1024, False): (RowsTile(16, 8, 4), *_NONE),
     (2304, 768, False): (
-        RowsTile(16, 8, 4),
+        RowsTile(16, 8, 4, 255),
         *_blocks((64, 16, 256, 3, 4), (64, 32, 256, 3, 4), (64, 32, 256, 3, 4)),
         *_blocks((64, 64, 128, 4, 4), (64, 64, 64, 5, 4), (64, 64, 64, 5, 4)),
     ),
     (768, 768, False): (
-        RowsTile(16, 8, 4),
+        RowsTile(16, 8, 4, 255),
         *_blocks((64, 16, 64, 6, 4, 4), (64, 32, 64, 6, 4, 4), (64, 32, 64, 6, 4, 4)),
         *_blocks((64, 64, 64, 5, 4, 2), (64, 64, 64, 5, 4, 2), (64, 64, 64, 5, 4, 2)),
     ),
     (3072, 768, False): (
-        RowsTile(16, 8, 4),
+        RowsTile(16, 8, 4, 255),
         *_blocks((64, 16, 256, 3, 4), (64, 32, 256, 3, 4), (64, 32, 256, 3, 4)),
         *_blocks((64, 64, 128, 4, 4), (64, 64, 64, 5, 4), (64, 64, 64, 5, 4)),
     ),
     (768, 3072, False): (
-        RowsTile(16, 8, 8),
+        RowsTile(16, 8, 8, 255),
         *_blocks((64, 16, 256, 3, 4, 4), (64, 32, 128, 4, 4, 4), (64, 32, 256, 3, 4, 4)),
         *_blocks((64, 64, 128, 4, 4, 4), (64, 128, 128, 3, 4, 4), (64, 128, 128, 3, 4, 4)),
     ),
     (50272, 768, False): (RowsTile(16, 8, 4), *_NONE),
-    (4096, 4096, False): (RowsTile(16, 8, 8), *_NONE),
+    (4096, 4096, False): (RowsTile(16, 8, 8, 128), *_NONE),
     (14336, 4096, True): (
         None,
         *_blocks(None, None, (64, 64, 64, 5, 4), (128, 128, 64, 3, 4), None, None),
     ),
     (4096, 14336, False): (
-        RowsTile(16, 4, 8),
+        RowsTile(16, 4, 8, 128),
         *_blocks(None, None, (64, 64, 128, 4, 4, 2), None, None, None),
     ),
 }

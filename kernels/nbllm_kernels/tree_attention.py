@@ -8,15 +8,16 @@ head are the rows of one tile, so that the keys of a group are read once for all
 generated tokens only those with a living descendant are read: a list of them comes with a bit for
 each beam, and soon holds little more than one token a step, since beams share most of their history.
 The prompt's pages, then the list, are shared out evenly among some programs; whoever ends last merges
-their partial sums. Lengths are only read on the device. Everything is older than the step but the
-newest token of every beam, the last of the list: so a program reads its first block before the launch
-before this one has ended (see `overlap`), and the first program those tokens after it.
+their partial sums. Lengths are only read on the device. A program's first page of the prompt, older
+than the step, is read before the launch before this one has ended (see `overlap`). Of few beams a
+step is a chain of launches rather than bytes: then attention begins at the layer's projection, so that
+everything but the newest token of every beam, the last of the list, is older, and read before.
 
 The cache of all layers is kv [P, layers, 2, K, page_size, D], addressed by base and strides.
 """
 
-# in a kernel, types are Triton's business
-# pyright: reportCallIssue=false, reportArgumentType=false
+# in a kernel, types are Triton's business, and what a constexpr switches off is not read
+# pyright: reportCallIssue=false, reportArgumentType=false, reportPossiblyUnboundVariable=false
 
 from __future__ import annotations
 
@@ -33,6 +34,7 @@ from ._triton import (
     overlap,
     release,
     require_contiguous,
+    shared_memory,
     tl,
     use_triton,
 )
@@ -41,6 +43,7 @@ from .qkv_rope import (
     Projection,
     angles,
     check_cache,
+    check_projection,
     head_weight,
     partner,
     qkv_rope_ref,
@@ -55,13 +58,14 @@ SPLITS = 32
 """Programs that share a tile at the most."""
 LEAST = 2
 """Pages for a program at the least: fewer are read in less time than merged."""
-FEWEST = 16
-"""Columns of a product at the least."""
 STAGES, WARPS = 2, 4
 """Of a program: blocks under way, and warps."""
-FEW, FEW_BLOCKS, FEW_WARPS = 32, 2, 8
-"""Up to so many tiles a step waits for one launch after the other rather than for memory: then a
-program reads so many blocks before it waits, which are all it has unless prompts are long."""
+FEW, FEW_BLOCKS, FEW_WARPS, FEW_PROGRAMS = 32, 2, 8, 1
+"""Up to so many tiles a step waits for one launch after the other rather than for memory. Then there
+are few programs, each reads so many blocks before it waits, and these are all it has unless prompts
+are long."""
+NEWEST = 16
+"""Beams of a group at the most whose newest tokens can be read apart."""
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -231,23 +235,20 @@ def _tree_kernel(
     of which R dims are rotated; what is made of those keys and values goes to the cache."""
     release(PDL)
     # a tile: M of the W * GROUP queries that share a key-value head
-    split, tile = tl.program_id(0), tl.program_id(1)
-    group = tl.program_id(2).to(tl.int64)
+    tile, group, split = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2)
     head, first = tile // TILES, tile % TILES * M
     length = tl.load(lens_ptr + group).to(tl.int32)
     prompt = tl.load(prompt_lens_ptr + group).to(tl.int32)
     filled = (prompt + PAGE - 1) // PAGE * PAGE
-    # the list without the newest tokens, and those
     count = tl.load(counts_ptr + group).to(tl.int32)
-    count = tl.where(length > 0, tl.maximum(count - W, 0), 0)
-    newest = tl.where(length > 0, length - filled - count, 0)
-    length -= newest
+    if PROJECTED:  # the list without the newest tokens, and those
+        newest = tl.where(length > 0, W, 0)
+        count, length = count - newest, length - newest
     num_pages = (length + PAGE - 1) // PAGE
     size = tl.maximum((num_pages + SPLITS - 1) // SPLITS, LEAST)
     # somebody has to write the output of a group without anything to do
     parts = tl.maximum((num_pages + size - 1) // size, 1)
-    if split >= parts:
-        await_inputs(PDL)
+    if split >= parts:  # those that have something to do wait
         return
     start = split * size * PAGE
     stop = tl.minimum(start + size * PAGE, length)
@@ -256,8 +257,10 @@ def _tree_kernel(
     seen_ptr += group * list_stride
     oldest = 0
     if WINDOW:
-        last = tl.load(tokens_ptr + count + newest - 1, newest > 0, other=0)
-        oldest = prompt + last // W - window + 1
+        last = count - 1
+        if PROJECTED:
+            last += newest
+        oldest = prompt + tl.load(tokens_ptr + last, last >= 0, other=0) // W - window + 1
 
     m, n, d = tl.arange(0, M), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D)
     in_head, query = d < D, first + m
@@ -266,81 +269,80 @@ def _tree_kernel(
     in_q = (query < W * GROUP)[:, None] & in_head[None, :]
     layer_ptr = kv_ptr + layer.to(tl.int64) * layer_stride + head * (PAGE * D)
     k_at, v_at = n[None, :] * D + d[:, None], kv_stride + n[:, None] * D + d[None, :]
-    # the first block, of the prompt, of the list, or of both
-    early = start + tl.arange(0, EARLY)
-    in_prompt, said = early < tl.minimum(prompt, stop), early - filled
-    in_list = (said >= 0) & (said < stop - filled)
-    token_at, position, bits = _listed(
-        tokens_ptr, seen_ptr, own, prompt, said, in_list, page_stride, W, D, PAGE
-    )
-    pages = tl.load(table + early // PAGE, in_prompt, other=0).to(tl.int64)
-    token_at = tl.where(in_prompt, pages * page_stride + early % PAGE * D, token_at)
-    position = tl.where(in_prompt, early, position)
-    bits = tl.where(in_prompt, -1, bits)
-    here = in_prompt | in_list
-    k_mask, v_mask = here[None, :] & in_head[:, None], here[:, None] & in_head[None, :]
-    k = tl.load(layer_ptr + token_at[None, :] + d[:, None], k_mask, other=0.0)
-    v = tl.load(layer_ptr + kv_stride + token_at[:, None] + d[None, :], v_mask, other=0.0)
-    # and where the newest tokens will be
-    late = tl.arange(0, NEWEST)
-    is_late = late < tl.where(split == 0, newest, 0)
-    late_at, late_position, late_bits = _listed(
-        tokens_ptr, seen_ptr, own, prompt, count + late, is_late, page_stride, W, D, PAGE
-    )
     if PROJECTED:
+        # the first block, of the prompt, of the list, or of both
+        early = start + tl.arange(0, EARLY)
+        in_prompt, said = early < tl.minimum(prompt, stop), early - filled
+        in_list = (said >= 0) & (said < stop - filled)
+        token_at, position, bits = _listed(
+            tokens_ptr, seen_ptr, own, prompt, said, in_list, page_stride, W, D, PAGE
+        )
+        pages = tl.load(table + early // PAGE, in_prompt, other=0).to(tl.int64)
+        token_at = tl.where(in_prompt, pages * page_stride + early % PAGE * D, token_at)
+        position = tl.where(in_prompt, early, position)
+        bits = tl.where(in_prompt, -1, bits)
+        here = in_prompt | in_list
+        k_mask, v_mask = here[None, :] & in_head[:, None], here[:, None] & in_head[None, :]
+        k = tl.load(layer_ptr + token_at[None, :] + d[:, None], k_mask, other=0.0)
+        v = tl.load(layer_ptr + kv_stride + token_at[:, None] + d[None, :], v_mask, other=0.0)
+        # where heads of the projection are, and what becomes of them
         heads: tl.constexpr = K * GROUP + 2 * K
-        pair_at = partner(d, R)
+        dims, of_head = d[None, :], in_head[None, :]
+        pair_at = partner(dims, R)
         cos, sin, q_weight, q_pair, k_weight, k_pair = 1.0, 0.0, 1.0, 1.0, 1.0, 1.0
         if R:
-            cos, sin = angles(cos_sin_ptr, tl.load(positions_ptr + group * W), d, R)
+            cos, sin = angles(cos_sin_ptr, tl.load(positions_ptr + group * W), dims, R)
         if NORM:
-            q_weight = head_weight(q_weight_ptr, d, in_head, offset)
-            q_pair = head_weight(q_weight_ptr, pair_at, in_head, offset)
-            k_weight = head_weight(k_weight_ptr, d, in_head, offset)
-            k_pair = head_weight(k_weight_ptr, pair_at, in_head, offset)
-        from_q = (
-            q_ptr
-            + ((group * W + query // GROUP) * heads + head * GROUP + query % GROUP)[:, None] * D
-        )
+            q_weight = head_weight(q_weight_ptr, dims, of_head, offset)
+            q_pair = head_weight(q_weight_ptr, pair_at, of_head, offset)
+            k_weight = head_weight(k_weight_ptr, dims, of_head, offset)
+            k_pair = head_weight(k_weight_ptr, pair_at, of_head, offset)
+        from_q = (group * W + query // GROUP) * heads + head * GROUP + query % GROUP
+        from_q = q_ptr + from_q[:, None] * D
+        late = tl.arange(0, NEWEST)
+        is_late = late < tl.where(split == 0, newest, 0)
+        late_bits = tl.load(seen_ptr + count + late, is_late, other=0)
+        late_mask = is_late[:, None] & of_head
         from_k = q_ptr + ((group * W + late) * heads + K * GROUP + head)[:, None] * D
         slot = tl.load(slots_ptr + group * W + late, is_late, other=0)
-        to_k = kv_ptr + slot // PAGE * page_stride + layer.to(tl.int64) * layer_stride
-        to_k = (to_k + (head * PAGE + slot % PAGE) * D)[:, None] + d[None, :]
-        late_mask = is_late[:, None] & in_head[None, :]
+        to_k = layer_ptr + slot // PAGE * page_stride + slot % PAGE * D
+        to_k = to_k[:, None] + dims
         await_inputs(PDL)
-        q = tl.load(from_q + d[None, :], in_q, other=0.0)
-        q_with = tl.load(from_q + pair_at[None, :], in_q, other=0.0)
-        new_k = tl.load(from_k + d[None, :], late_mask, other=0.0)
-        k_with = tl.load(from_k + pair_at[None, :], late_mask, other=0.0)
-        late_v = tl.load(from_k + K * D + d[None, :], late_mask, other=0.0)
-        late_v = tl.where(late_mask, late_v, 0.0)
+        q = tl.load(from_q + dims, in_q, other=0.0)
+        q_with = tl.load(from_q + pair_at, in_q, other=0.0)
+        late_k = tl.load(from_k + dims, late_mask, other=0.0)
+        k_with = tl.load(from_k + pair_at, late_mask, other=0.0)
+        late_v = tl.load(from_k + K * D + dims, late_mask, other=0.0)
         q = turned(q, q_with, q_weight, q_pair, cos, sin, eps, D, NORM, R > 0)
-        new_k = turned(new_k, k_with, k_weight, k_pair, cos, sin, eps, D, NORM, R > 0)
+        late_k = turned(late_k, k_with, k_weight, k_pair, cos, sin, eps, D, NORM, R > 0)
+        # a value that is loaded is handed on at once, and waited for; not what is made of it
+        late_v = tl.where(late_mask, late_v, 0.0)
         # of the tiles that share a head, one
         to_mask = (late < tl.where(first == 0, newest, 0))[:, None] & late_mask
-        tl.store(to_k, new_k, to_mask)
+        tl.store(to_k, late_k, to_mask)
         tl.store(to_k + kv_stride, late_v, to_mask)
-        late_k = tl.trans(new_k)
     else:
-        late_k_at = layer_ptr + late_at[None, :] + d[:, None]
-        late_v_at = layer_ptr + kv_stride + late_at[:, None] + d[None, :]
-        late_k_mask = is_late[None, :] & in_head[:, None]
-        late_v_mask = is_late[:, None] & in_head[None, :]
+        here = start + n < tl.minimum(prompt, stop)
+        first_page = tl.load(table + start // PAGE, start < filled, other=0).to(tl.int64)
+        first_ptr = layer_ptr + first_page * page_stride
+        k = tl.load(first_ptr + k_at, here[None, :] & in_head[:, None], other=0.0)
+        v = tl.load(first_ptr + v_at, here[:, None] & in_head[None, :], other=0.0)
         await_inputs(PDL)
         q = tl.load(q_ptr + q_at[:, None] + d[None, :], in_q, other=0.0)
-        late_k = tl.load(late_k_at, late_k_mask, other=0.0)
-        late_v = tl.load(late_v_at, late_v_mask, other=0.0)
-        # or each would be handed on, and so waited for, before the next one is fetched
-        q = tl.where(in_q, q, 0.0)
-        late_k, late_v = tl.where(late_k_mask, late_k, 0.0), tl.where(late_v_mask, late_v, 0.0)
     # finite, so that a block without a visible key does not make -inf - -inf
     top = tl.full([M], -1e30, tl.float32)
     total = tl.zeros([M], tl.float32)
     acc = tl.zeros([M, BLOCK_D], tl.float32)
-    sees = _visible(bits, beam, position, oldest, WINDOW)
-    top, total, acc = _more(q, k, v, sees, top, total, acc, scale, softcap, CAP)
-    sees_late = _visible(late_bits, beam, late_position, oldest, WINDOW)
-    top, total, acc = _more(q, late_k, late_v, sees_late, top, total, acc, scale, softcap, CAP)
+    if PROJECTED:
+        sees = _visible(bits, beam, position, oldest, WINDOW)
+        top, total, acc = _more(q, k, v, sees, top, total, acc, scale, softcap, CAP)
+        sees_late = _visible(late_bits, beam, late, 0, False)  # what is newest is in every window
+        k_late = tl.trans(late_k)
+        top, total, acc = _more(q, k_late, late_v, sees_late, top, total, acc, scale, softcap, CAP)
+    else:
+        if WINDOW:
+            here = here & (start + n >= oldest)
+        top, total, acc = _more(q, k, v, here[None, :], top, total, acc, scale, softcap, CAP)
     later = start + EARLY
     for at in tl.range(later, tl.minimum(stop, filled), BLOCK_N, num_stages=STAGES):  # pyright: ignore
         page = tl.load(table + at // PAGE).to(tl.int64)
@@ -353,7 +355,9 @@ def _tree_kernel(
         top, total, acc = _more(
             q, k_more, v_more, real[None, :], top, total, acc, scale, softcap, CAP
         )
-    begin, end = tl.maximum(later - filled, 0), stop - filled
+    # what is not projected has read nothing of the list yet
+    begin = tl.maximum((later if PROJECTED else start) - filled, 0)
+    end = tl.minimum(stop - filled, count)
     for at in tl.range(begin, end, BLOCK_N, num_stages=STAGES):  # pyright: ignore
         real = at + n < end
         more_at, more_position, more_bits = _listed(
@@ -445,14 +449,17 @@ def tree_attention_of(
 ) -> Tensor:
     """`qkv_rope` and `tree_attention` in one launch: qkv [G * W, (H + 2 K) * D] -> [G * W, H, D].
 
-    The newest W tokens of each group's list are its beams, in their order, and go to the cache.
-    What `where` holds is older than the launch before this one: see `overlap`.
+    For those of `begins_at_projection`. The newest W tokens of each group's list are its beams, in
+    their order and all at one position, and go to the cache. All but qkv is older than the launch
+    before this one: the tree, what `where` holds, and of the cache every token but these (see
+    `overlap`).
     """
-    _check_width(tree)
+    check_projection("tree_attention", qkv, where, kv, num_heads)
+    if not begins_at_projection(tree, num_heads, kv):
+        raise ValueError(f"tree_attention: {len(tree.lens)} x {tree.width} beams are too many")
     if not use_triton(qkv):
         q = qkv_rope_ref(qkv, *where[:3], kv, layer, num_heads, *where[3:])
         return tree_attention_ref(q, kv, layer, tree, scale, window, softcap)
-    require_contiguous("tree_attention", qkv=qkv, positions=where.positions, slots=where.slots)
     y = qkv.new_empty(len(qkv), num_heads, kv.shape[5])
     _launch(y, qkv, where, kv, layer, tree, scale, arrivals, window, softcap)
     return y
@@ -480,16 +487,16 @@ def _launch(
     if not batch:
         return
     m, tiles = _tiles(tree.width, heads, kv)
-    groups = len(tree.lens)
-    splits = min(SPLITS, -(-multiprocessors(kv) * PROGRAMS // (groups * num_kv_heads * tiles)))
+    groups, projected = len(tree.lens), where is not None
+    programs = multiprocessors(kv) * (FEW_PROGRAMS if projected else PROGRAMS)
+    splits = min(SPLITS, -(-programs // (groups * num_kv_heads * tiles)))
     rows = groups * num_kv_heads * tiles * splits * m
     parts = torch.empty(rows, dim, dtype=torch.float32, device=q.device)
     lse = torch.empty(rows, dtype=torch.float32, device=q.device)
     block_d = max(16, next_power_of_2(dim))
-    block_n = min(size, 64 if kv.element_size() <= 2 and block_d < 256 else 32)
-    few = is_few(tree, heads, kv)
+    block_n = _block_n(kv)
     of = where or Projection(tree.lens, tree.lens, None)
-    _tree_kernel[(splits, num_kv_heads * tiles, groups)](
+    _tree_kernel[(num_kv_heads * tiles, groups, splits)](
         q,
         of.positions,
         of.slots,
@@ -527,9 +534,9 @@ def _launch(
         PAGE=size,
         M=m,
         TILES=tiles,
-        NEWEST=max(FEWEST, next_power_of_2(tree.width)),
-        EARLY=FEW_BLOCKS * block_n if few else block_n,
-        PROJECTED=where is not None,
+        NEWEST=NEWEST,
+        EARLY=FEW_BLOCKS * block_n if projected else block_n,
+        PROJECTED=projected,
         R=0 if of.cos_sin is None else of.cos_sin.shape[1],
         NORM=of.q_weight is not None,
         BLOCK_N=block_n,
@@ -540,14 +547,26 @@ def _launch(
         LEAST=LEAST,
         SPLITS=splits,
         BLOCK_S=next_power_of_2(splits),
-        num_warps=FEW_WARPS if few else WARPS,
+        num_warps=FEW_WARPS if projected else WARPS,
         **overlap(q),
     )
 
 
-def is_few(tree: Tree, num_heads: int, kv: Tensor) -> bool:
-    """Whether a step waits for one launch after the other rather than for memory."""
-    return len(tree.lens) * kv.shape[3] * _tiles(tree.width, num_heads, kv)[1] <= FEW
+def begins_at_projection(tree: Tree, num_heads: int, kv: Tensor) -> bool:
+    """Whether `tree_attention_of` is for these: few tiles, and what they read early fits."""
+    m, tiles = _tiles(tree.width, num_heads, kv)
+    if tree.width > NEWEST or len(tree.lens) * kv.shape[3] * tiles > FEW:
+        return False
+    keys = 2 * (FEW_BLOCKS * _block_n(kv) + NEWEST)
+    needed = (keys + m) * next_power_of_2(kv.shape[5]) * kv.element_size()
+    # the compiler keeps some more there
+    return needed * 5 // 4 <= shared_memory(kv)
+
+
+def _block_n(kv: Tensor) -> int:
+    """Keys of a block."""
+    size, dim = kv.shape[4:]
+    return min(size, 64 if kv.element_size() <= 2 and dim <= 128 else 32)
 
 
 def _tiles(width: int, num_heads: int, kv: Tensor) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from nbllm_kernels.tree_attention import (
     MAX_WIDTH,
     Tree,
     arrivals_for,
-    is_few,
+    begins_at_projection,
     tree_attention,
     tree_attention_of,
 )
@@ -155,6 +155,6 @@ def attend_tree(
     arrivals = batch.once("arrivals", lambda: arrivals_for(tree, batch.kv, num_heads))
     rest = batch.kv, of.layer, tree, of.scale
     how = {"arrivals": arrivals, "window": of.window, "softcap": of.softcap}
-    if batch.packed is not None and is_few(tree, num_heads, batch.kv):
+    if batch.packed is not None and begins_at_projection(tree, num_heads, batch.kv):
         return tree_attention_of(qkv, where, *rest, num_heads, **how)
     return tree_attention(write(qkv, where, batch, of.layer, num_heads), *rest, **how)

@@ -9,6 +9,7 @@ from nbllm_kernels.qkv_rope import Projection, qkv_rope_ref
 from nbllm_kernels.tree_attention import (
     Tree,
     arrivals_for,
+    begins_at_projection,
     tree_attention,
     tree_attention_of,
     tree_attention_ref,
@@ -100,7 +101,9 @@ def test_however_the_work_is_cut(monkeypatch, programs):
     check(*both(q, kv, tree, layer=0, arrivals=arrivals))
 
 
-@pytest.mark.parametrize("heads", [(1, 1, 64), (6, 2, 80), (16, 8, 128), (4, 2, 256)], ids=str)
+@pytest.mark.parametrize(
+    "heads", [(1, 1, 64), (6, 2, 80), (16, 8, 128), (4, 2, 256), (18, 2, 64)], ids=str
+)
 @pytest.mark.parametrize("rotated", [0, 0.5, 1])
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize(
@@ -127,6 +130,11 @@ def test_from_the_projection_on(heads, rotated, norm, width, options, dtype):
     want_kv = kv.clone()
     q = qkv_rope_ref(qkv, *where[:3], want_kv, 1, num_heads, *where[3:])
     want = tree_attention_ref(q, want_kv, 1, tree, dim**-0.5, **options)
+    if not begins_at_projection(tree, num_heads, kv):
+        with pytest.raises(ValueError, match=f"3 x {width} beams are too many"):
+            tree_attention_of(qkv, where, kv, 1, tree, dim**-0.5, num_heads, **options)
+        assert kv.element_size() * dim > 4 * 128  # there is no memory for so large keys
+        return
     got = tree_attention_of(qkv, where, kv, 1, tree, dim**-0.5, num_heads, **options)
     check(got, want)
     real = slots[:2].flatten()
