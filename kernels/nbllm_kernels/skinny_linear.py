@@ -9,8 +9,8 @@ launches, each waiting for the one before. So weights are read before a launch w
 the first tile of few rows into registers, others into the L2 cache, and then little is left to do.
 
 There is a kernel for one row (`_one_row.py`), one for up to 32, which can do it all (`_few_rows.py`),
-and one for more (`_many_rows.py`), which leaves the norm to a launch of its own. `skinny_tiles.py`
-chooses. The order of every sum is fixed, there are no atomics, and a row does not depend on the
+and one for more (`_many_rows.py`), which leaves the norm to a launch of its own, as does one for large
+weights on a Hopper GPU (`_hopper_rows.py`). `skinny_tiles.py` chooses. The order of every sum is fixed, there are no atomics, and a row does not depend on the
 others that a kernel computes with the same tile.
 """
 
@@ -26,8 +26,19 @@ from ._around import ACTS, NUMBER
 from ._few_rows import few_rows_kernel
 from ._many_rows import many_rows_kernel
 from ._one_row import one_row_kernel
-from ._triton import overlap, registers, require_contiguous, use_triton
-from .skinny_tiles import LANES, LARGE, MOST, BlockTile, RowsTile, RowTile, Tile, tile_for
+from ._triton import in_gluon, overlap, registers, require_contiguous, use_triton
+from .skinny_tiles import (
+    LANES,
+    LARGE,
+    MOST,
+    BlockTile,
+    HopperTile,
+    RowsTile,
+    RowTile,
+    Tile,
+    hopper_tile,
+    tile_for,
+)
 
 __all__ = ["ACTS", "MOST", "Norm", "choose", "skinny_linear", "skinny_linear_ref", "takes_norm"]
 
@@ -60,7 +71,10 @@ def choose(x: Tensor, weight: Tensor, gate: bool = False, most: int = MOST) -> T
         return None
     if len(x) > 1 and x.element_size() != 2:  # the tensor cores' float32 is not float32
         return None
-    return tile_for(len(x), len(weight) // (2 if gate else 1), weight.shape[1], gate)
+    shape = len(x), len(weight) // (2 if gate else 1), weight.shape[1], gate
+    if in_gluon(x) and weight.data_ptr() % 16 == 0 and (tile := hopper_tile(*shape)):
+        return tile
+    return tile_for(*shape)
 
 
 def takes_norm(x: Tensor, tile: Tile | None) -> bool:
@@ -114,7 +128,7 @@ def skinny_linear(
 
     act: a name of `ACTS`; out: where to, which may be `add`; tile: of `choose`, else what the tables
     have. A `RowTile` is for M = 1, a `RowsTile` for up to 32, and only these two take a norm. With a
-    `BlockTile` of several splits the result is their partial sums, [splits, M, N] in float32, of a
+    `BlockTile` or a `HopperTile` of several splits the result is their partial sums, [splits, M, N] in float32, of a
     layer that has no act, gate, add or out.
     """
     if not use_triton(x):
@@ -124,7 +138,7 @@ def skinny_linear(
     if not count and weight.shape[1] == size:
         return x.new_empty(0, size_out) if out is None else out
     tile = _checked(x, weight, tile or tile_for(count, size_out, size, gate))
-    if isinstance(tile, BlockTile) and tile.splits > 1:
+    if isinstance(tile, BlockTile | HopperTile) and tile.splits > 1:
         if gate or not (act is add is out is None):
             raise ValueError(
                 f"skinny_linear: {tile} gives parts of a sum, so it can only have a bias"
@@ -142,10 +156,13 @@ def skinny_linear(
         "ADD": add is not None,
         **overlap(x),
     }
-    if isinstance(tile, BlockTile):
+    if isinstance(tile, BlockTile | HopperTile):
         if norm is not None:
             raise ValueError(f"skinny_linear: {tile} leaves the norm to another launch")
-        _many(x, weight, bias, add, y, size_out, tile, options)
+        if isinstance(tile, BlockTile):
+            _many(x, weight, bias, add, y, size_out, tile, options)
+        else:
+            _hopper(x, weight, bias, add, y, size_out, tile, options)
         return y
     tensors, eps = (x, weight, bias, *weights, add, y), norm.eps if norm else 0.0
     options |= {"K": size, "NORM": norm is not None, "CENTER": norm is not None and norm.center}
@@ -157,6 +174,21 @@ def skinny_linear(
     return y
 
 
+def _hopper(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    add: Tensor | None,
+    y: Tensor,
+    size_out: int,
+    tile: HopperTile,
+    options: dict[str, Any],
+) -> None:
+    from ._hopper_rows import hopper_rows
+
+    hopper_rows(x, weight, bias, add, y, size_out, *tile, options)
+
+
 def _reads_ahead(weight: Tensor, options: dict[str, Any]) -> bool:
     return options["PDL"] and weight.shape[1] % 8 == 0 and weight.numel() <= LARGE
 
@@ -165,6 +197,8 @@ def _checked(x: Tensor, weight: Tensor, tile: Tile | None) -> Tile:
     """The tile; raises ValueError if it is for fewer rows, or the matrices do not fit."""
     count, size = x.shape
     most = {RowTile: 1, RowsTile: FEW, BlockTile: count}.get(type(tile), MOST)
+    if isinstance(tile, HopperTile):
+        most = tile.block
     if tile is None or weight.shape[1] != size or count > most:
         raise ValueError(
             f"skinny_linear: x is [{count}, {size}] and weight {list(weight.shape)}; x must have as "

@@ -23,7 +23,7 @@ from nbllm_kernels.rms_norm import add_rms_norm, added_ref, rms_norm
 from nbllm_kernels.row_attention import row_attention, row_layout
 from nbllm_kernels.silu_mul import silu_mul
 from nbllm_kernels.skinny_linear import ACTS, MOST, Norm, choose, skinny_linear, takes_norm
-from nbllm_kernels.skinny_tiles import BlockTile, RowsTile, RowTile, Tile
+from nbllm_kernels.skinny_tiles import BlockTile, HopperTile, RowsTile, RowTile, Tile
 
 from . import fused
 from .batch import Batch, Beams, Chunk
@@ -98,7 +98,7 @@ class Linear(nn.Module):
         tile, of = self.tile(x, gate), None if norm is None else norm.fused
         if norm is not None and not (of and takes_norm(x, tile)):
             x, of = norm(x), None
-        if isinstance(tile, BlockTile) and tile.splits > 1 and not parts:
+        if isinstance(tile, BlockTile | HopperTile) and tile.splits > 1 and not parts:
             tile = None
         if tile is not None:
             options = {"norm": of, "act": act, "gate": gate, "add": add, "tile": tile}

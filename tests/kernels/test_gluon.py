@@ -18,11 +18,11 @@ import json, sys
 import torch, triton
 from triton.backends.compiler import GPUTarget
 from triton.experimental.gluon._runtime import GluonASTSource
-from nbllm_kernels import prefill_hopper
+from nbllm_kernels import _hopper_rows, prefill_hopper
 from nbllm_kernels._gluon import layout
 
 name, types, constants, tiles, dtype = json.loads(sys.argv[1])
-kernel = getattr(prefill_hopper, name)
+kernel = getattr(_hopper_rows if "rows" in name else prefill_hopper, name)
 each = {**dict.fromkeys(kernel.arg_names, "i32"), **types}
 for n, (rows, columns) in tiles.items():
     where = layout(rows, columns, {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype])
@@ -78,3 +78,16 @@ def test_the_installed_triton_is_one_of_those():
     """Another one: compile these for it, run the GPU tests, and say so in `GLUON`."""
     installed = tuple(int(part) for part in version("triton").split(".")[:2])
     assert GLUON[0] <= installed <= GLUON[1]
+
+
+@pytest.mark.parametrize(
+    ("tile", "gate"), [((16, 5, 1), True), ((64, 4, 1), False), ((16, 5, 8), False)]
+)
+def test_products_of_large_weights(tile, gate):
+    block, stages, splits = tile
+    y = "*fp32" if splits > 1 else "*bf16"
+    types = {"bias_ptr": "*bf16", "add_ptr": "*bf16", "y_ptr": y}
+    constants = {"BLOCK_M": block, "STAGES": stages, "SPLITS": splits, "ACT": 4 if gate else 0}
+    constants |= {"GATE": gate, "BIAS": True, "ADD": splits == 1, "PDL": True}
+    tiles = {"x_desc": (block, 64), "w_desc": (64, 64)}
+    check_found(compiled("hopper_rows_kernel", types, constants, tiles, "bf16"))

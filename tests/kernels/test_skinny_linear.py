@@ -3,6 +3,7 @@ import torch
 from kernel_cases import DTYPES, check, poisoned, randn
 
 from nbllm.models.layers import LayerNorm, Linear, RMSNorm
+from nbllm_kernels._triton import in_gluon
 from nbllm_kernels.layer_norm import add_layer_norm
 from nbllm_kernels.rms_norm import add_rms_norm
 from nbllm_kernels.skinny_linear import (
@@ -16,7 +17,17 @@ from nbllm_kernels.skinny_linear import (
     skinny_linear_ref,
     takes_norm,
 )
-from nbllm_kernels.skinny_tiles import LIMITS, ONE_ROW, ROWS, BlockTile, RowsTile, RowTile, tile_for
+from nbllm_kernels.skinny_tiles import (
+    LIMITS,
+    ONE_ROW,
+    ROWS,
+    BlockTile,
+    HopperTile,
+    RowsTile,
+    RowTile,
+    hopper_tile,
+    tile_for,
+)
 
 BLOCK = BlockTile(16, 16, 32, 2, 4)
 SIZES = [(1, 1), (63, 100), (37, 1000), (100, 63), (5, 2049), (300, 256)]
@@ -180,13 +191,61 @@ def test_sizes_of_models(rows, size, dtype):
     want = skinny_linear_ref(x, weight, bias, **options)
     if not takes_norm(x, tile):
         x, options["norm"] = add_rms_norm(x, None, norm.weight, norm.eps)[0], None
-    if isinstance(tile, BlockTile) and tile.splits > 1:
+    if isinstance(tile, BlockTile | HopperTile) and tile.splits > 1:
         got = add_rms_norm(skinny_linear(x, weight, bias), add, randn(size[0], dtype=dtype), 1e-5)[
             1
         ]
     else:
         got = skinny_linear(x, weight, bias, **options)
     assert error(got, want) < 6e-3
+
+
+@pytest.fixture
+def hopper():
+    if not in_gluon(randn(1, 1, dtype=torch.bfloat16)):
+        pytest.skip("needs a Hopper GPU")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tile", [HopperTile(16, 5), HopperTile(32, 5), HopperTile(64, 4)], ids=str)
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_tiles_of_hopper(hopper, tile, act, gate, dtype):
+    for size in ((300, 2056), (512, 64)):
+        for rows in (2, tile.block // 2 + 1, tile.block):
+            of, options = case(rows, *size, dtype, gate=gate, bias=True, add=rows != 2)
+            compare(of, options, act=act, tile=tile)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("splits", [2, 3, 8])
+@pytest.mark.parametrize("size", [(300, 2056), (4096, 4096), (64, 200)], ids=str)
+def test_parts_of_hopper(hopper, splits, size):
+    """Some parts of a short sum are empty."""
+    (x, weight, bias), _ = case(9, *size, torch.bfloat16, bias=True)
+    got = skinny_linear(x, weight, bias, tile=HopperTile(16, 5, splits))
+    assert got.shape == (splits, 9, size[0])
+    assert error(got.sum(0), skinny_linear_ref(x, weight, bias)) < 6e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("rows", [2, 16, 17, 32, 33, 64])
+def test_hopper_tiles_that_wait_for_each_other(hopper, rows):
+    """W is read before the launch before has ended, x is not."""
+    mlp = [
+        case(rows, 14336, 4096, torch.bfloat16, gate=True)[0],
+        case(rows, 4096, 14336, torch.bfloat16)[0],
+    ]
+    x = y = z = mlp[0][0]
+    for _ in range(6):
+        y = skinny_linear(
+            y, mlp[0][1], act="silu", gate=True, tile=hopper_tile(rows, 14336, 4096, True)
+        )
+        y = skinny_linear(y, mlp[1][1], add=x, tile=HopperTile(64, 4))
+        z = skinny_linear_ref(z, mlp[0][1], act="silu", gate=True)
+        z = skinny_linear_ref(z, mlp[1][1], add=x)
+    assert error(y, z) < 2e-2
 
 
 @pytest.mark.gpu
@@ -289,6 +348,14 @@ def test_what_is_chosen():
     assert choose(randn(5, 64).half(), half, most=4) is None
     assert choose(randn(1, 64), half) is None
     assert choose(randn(1, 64), randn(64, 10).t()) is None
+
+
+def test_large_weights_on_a_hopper():
+    found = [hopper_tile(n, 14336, 4096, True) for n in (1, 2, 16, 17, 33, 64, 65)]
+    assert [t and t.block for t in found] == [None, 16, 16, 32, 64, 64, None]
+    assert hopper_tile(8, 4096, 14336, False).splits == 8
+    assert hopper_tile(17, 4096, 14336, False) is None
+    assert hopper_tile(8, 3072, 1024, True) is None  # small
 
 
 def test_norms_that_programs_make_for_themselves():
