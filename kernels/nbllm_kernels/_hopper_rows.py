@@ -29,6 +29,7 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from ._gluon import async_load, matrix
+from .skinny_tiles import HopperTile
 
 ROWS, DEPTH = 256, 64
 """Rows of W of a tile, and columns of a stage."""
@@ -194,16 +195,14 @@ def hopper_rows(
     add: Tensor | None,
     y: Tensor,
     size_out: int,
-    block: int,
-    splits: int,
-    stages: int,
+    tile: HopperTile,
     options: dict[str, Any],
 ) -> None:
-    """y [M, N], or [splits, M, N], from x [M, K] and weight, which `skinny_linear` has checked."""
+    """y [M, N], or its parts [splits, M, N], from x [M, K] and weight, which `skinny_linear` has checked."""
     count, size = x.shape
     tiles = -(-size_out // (ROWS // 2 if options["GATE"] else ROWS))
-    hopper_rows_kernel[(tiles * splits,)](
-        matrix(x, block, DEPTH),
+    hopper_rows_kernel[(tiles * tile.splits,)](
+        matrix(x, tile.block, DEPTH),
         matrix(weight, 64, DEPTH),
         bias,
         add,
@@ -211,9 +210,9 @@ def hopper_rows(
         size_out,
         size,
         count,
-        BLOCK_M=block,
-        SPLITS=splits,
-        STAGES=stages,
+        BLOCK_M=tile.block,
+        SPLITS=tile.splits,
+        STAGES=tile.stages,
         num_warps=4,
         **options,
     )

@@ -186,7 +186,7 @@ def _hopper(
 ) -> None:
     from ._hopper_rows import hopper_rows
 
-    hopper_rows(x, weight, bias, add, y, size_out, *tile, options)
+    hopper_rows(x, weight, bias, add, y, size_out, tile, options)
 
 
 def _reads_ahead(weight: Tensor, options: dict[str, Any]) -> bool:
