@@ -27,7 +27,8 @@ each = {**dict.fromkeys(kernel.arg_names, "i32"), **types}
 for n, (rows, columns) in tiles.items():
     where = layout(rows, columns, {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype])
     each[n] = f"tensordesc<{dtype}[{rows},{columns}],{where!r}>"
-constants.update(BLOCK_N=prefill_hopper.BLOCK_N, STAGES=prefill_hopper.STAGES)
+if "rows" not in name:
+    constants.update(BLOCK_N=prefill_hopper.BLOCK_N, STAGES=prefill_hopper.STAGES)
 each.update(dict.fromkeys(constants, "constexpr"))
 source = GluonASTSource(kernel, each, constants)
 found = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 4})
