@@ -8,7 +8,7 @@ and W may be on its way, as far as there are registers, before x is there.
 
 # in a kernel, types are Triton's business
 # pyright: reportOperatorIssue=false, reportArgumentType=false, reportGeneralTypeIssues=false
-# pyright: reportPossiblyUnboundVariable=false
+# pyright: reportPossiblyUnboundVariable=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ Each lane has its own columns of some rows of W; sums cross lanes and warps once
 
 # in a kernel, types are Triton's business
 # pyright: reportOperatorIssue=false, reportArgumentType=false, reportGeneralTypeIssues=false
-# pyright: reportPossiblyUnboundVariable=false
+# pyright: reportPossiblyUnboundVariable=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
