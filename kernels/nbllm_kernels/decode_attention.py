@@ -12,7 +12,7 @@ The cache of all layers is kv [P, layers, 2, K, page_size, D], addressed by base
 """
 
 # what a constexpr switches off is not read
-# pyright: reportPossiblyUnboundVariable=false, reportOperatorIssue=false
+# pyright: reportPossiblyUnboundVariable=false
 
 from __future__ import annotations
 
@@ -30,15 +30,7 @@ from ._triton import (
     tl,
     use_triton,
 )
-from .qkv_rope import (
-    Projection,
-    angles,
-    check_cache,
-    head_weight,
-    partner,
-    qkv_rope_ref,
-    turned,
-)
+from .qkv_rope import check_cache
 from .work_list import PART, WorkList, decode_work
 
 PROGRAMS = 8
@@ -115,11 +107,6 @@ def _attended(
 @jit(do_not_specialize=["layer", "window"])
 def _decode_kernel(
     q_ptr,
-    positions_ptr,
-    slots_ptr,
-    cos_sin_ptr,
-    q_weight_ptr,
-    k_weight_ptr,
     kv_ptr,
     pages_ptr,
     rows_ptr,
@@ -134,8 +121,6 @@ def _decode_kernel(
     window,
     scale,
     softcap,
-    eps,
-    offset,
     page_stride,
     layer_stride,
     kv_stride,
@@ -156,16 +141,9 @@ def _decode_kernel(
     PART: tl.constexpr,
     EARLY: tl.constexpr,
     FIRST: tl.constexpr,
-    PROJECTED: tl.constexpr,
-    R: tl.constexpr,
-    NORM: tl.constexpr,
     PDL: tl.constexpr,
 ):
-    """FIRST: the newest token starts the sum, and the first tile before it is read without waiting.
-
-    PROJECTED: it, and the queries, are heads of a projection at q_ptr, of which R dims are rotated;
-    what is made of its key and value goes to the cache.
-    """
+    """FIRST: the newest token starts the sum, and the first tile before it is read without waiting."""
     release(PDL)
     await_inputs(PDL and not EARLY)
     item, head = tl.program_id(0) // K, tl.program_id(0) % K
@@ -203,49 +181,17 @@ def _decode_kernel(
         seen = start + n < stop
         k = tl.load(block_ptr + k_at, seen[None, :] & in_head[:, None], other=0.0)
         v = tl.load(block_ptr + kv_stride + v_at, seen[:, None] & in_head[None, :], other=0.0)
+        last = tl.maximum(newest, 0)
+        last_ptr = layer_ptr + tl.load(table + last // PAGE).to(tl.int64) * page_stride
         # for every query, so that nothing has to be handed on before all of it is fetched
+        last_at = last_ptr + (last % PAGE) * D + m[:, None] * 0 + d[None, :]
         in_last = (m >= 0)[:, None] & (d < tl.where(own, D, 0))[None, :]
-        if PROJECTED:
-            # tiles, since a row of its own would be handed on, and waited for, before the next is fetched
-            dims, of_head = m[:, None] * 0 + d[None, :], (m >= 0)[:, None] & in_head[None, :]
-            pair_at = partner(dims, R)
-            cos, sin, q_weight, q_pair, k_weight, k_pair = 1.0, 0.0, 1.0, 1.0, 1.0, 1.0
-            if R:
-                cos, sin = angles(cos_sin_ptr, tl.load(positions_ptr + row), dims, R)
-            if NORM:
-                q_weight = head_weight(q_weight_ptr, dims, of_head, offset)
-                q_pair = head_weight(q_weight_ptr, pair_at, of_head, offset)
-                k_weight = head_weight(k_weight_ptr, dims, of_head, offset)
-                k_pair = head_weight(k_weight_ptr, pair_at, of_head, offset)
-            heads = q_ptr + row.to(tl.int64) * ((GROUP + 2) * K * D)
-            from_q = heads + (head * GROUP + m)[:, None] * D
-            from_k = heads + (K * GROUP + head) * D + m[:, None] * 0
-            place = tl.load(slots_ptr + row).to(tl.int64)
-            last_ptr = layer_ptr + place // PAGE * page_stride + (place % PAGE) * D
-        else:
-            last = tl.maximum(newest, 0)
-            last_ptr = layer_ptr + tl.load(table + last // PAGE).to(tl.int64) * page_stride
-            last_ptr += (last % PAGE) * D
-        last_at = last_ptr + m[:, None] * 0 + d[None, :]
     await_inputs(PDL and EARLY)
-    if PROJECTED:
-        q = tl.load(from_q + d[None, :], in_q, other=0.0)
-        q_with = tl.load(from_q + pair_at, in_q, other=0.0)
-        key = tl.load(from_k + d[None, :], in_last, other=0.0)
-        key_with = tl.load(from_k + pair_at, in_last, other=0.0)
-        value = tl.load(from_k + K * D + d[None, :], in_last, other=0.0)
-        q = turned(q, q_with, q_weight, q_pair, cos, sin, eps, D, NORM, R > 0)
-        key = turned(key, key_with, k_weight, k_pair, cos, sin, eps, D, NORM, R > 0)
-        once = in_last & (m == 0)[:, None]
-        tl.store(last_at, key, once)
-        tl.store(last_at + kv_stride, value, once)
-    else:
-        q = tl.load(q_ptr + q_at, in_q, other=0.0)
+    q = tl.load(q_ptr + q_at, in_q, other=0.0)
     if FIRST:
-        if not PROJECTED:
-            key = tl.load(last_at, in_last, other=0.0)
-            value = tl.load(last_at + kv_stride, in_last, other=0.0)
-            q = tl.where(in_q, q, 0.0)
+        key = tl.load(last_at, in_last, other=0.0)
+        value = tl.load(last_at + kv_stride, in_last, other=0.0)
+        q = tl.where(in_q, q, 0.0)
         score = tl.sum(q.to(tl.float32) * key.to(tl.float32), 1) * scale
         if CAP:
             score = capped(score, softcap)
@@ -364,76 +310,20 @@ def decode_attention(
     if not use_triton(q):
         y = decode_attention_ref(q, kv, layer, pages, kv_lens, scale, rows, window, softcap)
         return y if out is None else out.copy_(y)
+    (batch, heads, dim), (num_kv_heads, size) = q.shape, kv.shape[3:5]
     y = torch.empty_like(q) if out is None else out
-    require_contiguous("decode_attention", q=q, out=y)
-    where = kv, layer, pages, kv_lens, scale, work, rows, window, softcap
-    _launch(y, q, None, *where, early)
-    return y
-
-
-def decode_attention_of(
-    qkv: Tensor,
-    heads: Projection,
-    kv: Tensor,
-    layer: int,
-    pages: Tensor,
-    kv_lens: Tensor,
-    scale: float,
-    num_heads: int,
-    *,
-    work: WorkList | None = None,
-    rows: Tensor | None = None,
-    window: int = 0,
-    softcap: float = 0.0,
-) -> Tensor:
-    """`qkv_rope` and `decode_attention` in one launch: qkv [B, (H + 2 K) * D] -> [B, H, D], B <= FEW.
-
-    Each row's newest token, which `kv_lens` counts, is that of its projection, and goes to the cache.
-    All but qkv is older than the launch before this one: what `heads` holds, the work list, and of the
-    cache every token but these (see `overlap`).
-    """
-    if len(qkv) > FEW:
-        raise ValueError(
-            f"decode_attention: {len(qkv)} rows begin at a projection; at most {FEW} do"
-        )
-    if not use_triton(qkv):
-        q = qkv_rope_ref(qkv, *heads[:3], kv, layer, num_heads, *heads[3:])
-        return decode_attention_ref(q, kv, layer, pages, kv_lens, scale, rows, window, softcap)
-    y = qkv.new_empty(len(qkv), num_heads, kv.shape[5])
-    where = kv, layer, pages, kv_lens, scale, work, rows, window, softcap
-    _launch(y, qkv, heads, *where, early=True)
-    return y
-
-
-def _launch(
-    y: Tensor,
-    q: Tensor,
-    heads: Projection | None,
-    kv: Tensor,
-    layer: int,
-    pages: Tensor,
-    kv_lens: Tensor,
-    scale: float,
-    work: WorkList | None,
-    rows: Tensor | None,
-    window: int,
-    softcap: float,
-    early: bool,
-) -> None:
-    (batch, num_heads, dim), (num_kv_heads, size) = y.shape, kv.shape[3:5]
-    require_contiguous("decode_attention", pages=pages, kv_lens=kv_lens, rows=rows)
+    require_contiguous("decode_attention", q=q, pages=pages, kv_lens=kv_lens, rows=rows, out=y)
     check_cache("decode_attention", kv)
     if not batch:
-        return
+        return y
     work = work or work_for_decode(kv_lens, kv, window)
-    parts = torch.empty(work.capacity, num_heads, dim, dtype=torch.float32, device=q.device)
-    lse = torch.empty(work.capacity, num_heads, dtype=torch.float32, device=q.device)
-    block_d, group = max(16, next_power_of_2(dim)), num_heads // num_kv_heads
-    block_n, stages, warps = tiles(block_d, size, kv, batch * num_kv_heads)
-    few, of = batch <= FEW, heads or Projection(kv_lens, kv_lens, None)
+    parts = torch.empty(work.capacity, heads, dim, dtype=torch.float32, device=q.device)
+    lse = torch.empty(work.capacity, heads, dtype=torch.float32, device=q.device)
+    block_d, group = max(16, next_power_of_2(dim)), heads // num_kv_heads
+    block_n, stages, warps = tiles(block_d, size, kv, batch, num_kv_heads)
+    few = batch <= FEW
     _decode_kernel[(work.capacity * num_kv_heads,)](
         q,
-        *of[:5],
         kv,
         pages,
         rows,
@@ -448,8 +338,6 @@ def _launch(
         window,
         scale,
         softcap,
-        of.eps,
-        of.offset,
         kv.stride(0),
         kv.stride(1),
         kv.stride(2),
@@ -470,12 +358,10 @@ def _launch(
         PART=PART,
         EARLY=early,
         FIRST=few,
-        PROJECTED=heads is not None,
-        R=0 if of.cos_sin is None else of.cos_sin.shape[1],
-        NORM=of.q_weight is not None,
         num_warps=warps,
         **overlap(q),
     )
+    return y
 
 
 def _splits(width: int, few: bool) -> int:
@@ -484,9 +370,12 @@ def _splits(width: int, few: bool) -> int:
     return max(2, min(most, size // width))
 
 
-def tiles(block_d: int, page_size: int, kv: Tensor, programs: int) -> tuple[int, int, int]:
+def tiles(
+    block_d: int, page_size: int, kv: Tensor, rows: int, num_kv_heads: int
+) -> tuple[int, int, int]:
     """(tokens in a tile, pipeline stages, warps)."""
     if kv.element_size() <= 2 and block_d < 256:
-        # of many programs, smaller ones leave fewer multiprocessors waiting
-        return min(page_size, 64), 3, 2 if programs > 2 * multiprocessors(kv) else 4
+        # of many programs, smaller ones leave fewer multiprocessors waiting; of few, they end sooner
+        small = rows <= FEW or rows * num_kv_heads > 2 * multiprocessors(kv)
+        return min(page_size, 64), 3, 2 if small else 4
     return min(page_size, 32), 3, 4

@@ -172,7 +172,6 @@ def decode_work(
         first = (kv_lens - window).clamp(min=0) // page_size * page_size
         first = first if window else torch.zeros_like(first)
         work = work_list_ref(first, kv_lens, page_size, target, least, target + rows, 1, ordered)
-    # an ordinary launch after the list: what comes next may read both before it waits (see `overlap`)
     work.arrivals = torch.zeros(rows, num_kv_heads, dtype=torch.int32, device=kv_lens.device)
     return work
 

@@ -1,4 +1,4 @@
-"""Attention by kernels: from a layer's projection to its output in one launch, two, or three.
+"""Attention by kernels: from a layer's projection to its output in two launches, three, or of beams one.
 
 On a GPU nothing here asks for a length: work lists are made on the device, once a step for all
 layers (and another for the last, if it has fewer queries). Elsewhere the same functions run as their
@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from nbllm_kernels.decode_attention import (
-    FEW,
-    decode_attention,
-    decode_attention_of,
-    work_for_decode,
-)
+from nbllm_kernels.decode_attention import decode_attention, work_for_decode
 from nbllm_kernels.prefill_attention import prefill_attention, work_for_prefill
 from nbllm_kernels.qkv_rope import Projection, qkv_rope
 from nbllm_kernels.tree_attention import (
@@ -29,7 +24,6 @@ from nbllm_kernels.tree_attention import (
     tree_attention,
     tree_attention_of,
 )
-from nbllm_kernels.work_list import WorkList
 
 from .batch import PAGE_SIZE, Batch, Packed
 
@@ -59,32 +53,19 @@ def write(qkv: Tensor, of: Projection, batch: Batch, layer: int, num_heads: int)
     return qkv_rope(qkv, *of[:3], batch.kv, layer, num_heads, *of[3:], early=early)
 
 
-def attend(
-    qkv: Tensor, where: Projection, batch: Batch, of: PagedAttention, num_heads: int
-) -> Tensor:
-    """One token each of the decoding requests, then the chunks: qkv [T, (H + 2 K) * D] -> [T, H, D].
+def attend(q: Tensor, batch: Batch, of: PagedAttention) -> Tensor:
+    """One token each of the decoding requests, then the chunks: q [T, H, D] -> [T, H, D].
 
     Or of the tokens that `batch.wanted` names.
     """
     packed = batch.packed
     assert packed is not None, "a batch of a GPU is packed, or one of beams"
-    if batch.wanted is None and packed.q_starts is None and len(qkv) <= FEW and not of.window:
-        rest = batch.kv, of.layer, batch.pages, batch.kv_lens, of.scale, num_heads
-        how = {"rows": packed.rows, "work": _decode_work(batch, of), "softcap": of.softcap}
-        return decode_attention_of(qkv, where, *rest, **how)
-    return _attend(write(qkv, where, batch, of.layer, num_heads), batch, of)
-
-
-def _attend(q: Tensor, batch: Batch, of: PagedAttention) -> Tensor:
-    """As `attend`, with the keys and values in the cache: q [T, H, D]."""
-    packed = batch.packed
-    assert packed is not None
     if batch.wanted is not None:
         if not len(batch.wanted):  # parts of prompts: their keys and values were all
             return q[:0]
         if packed.ends:
             return _ends(batch.pick(q), batch, packed, of)
-        return batch.pick(_attend(q, replace(batch, wanted=None), of))
+        return batch.pick(attend(q, replace(batch, wanted=None), of))
     count = len(batch.kv_lens)
     if packed.q_starts is None:
         return _decode(q, batch, packed, of, torch.empty_like(q))
@@ -110,16 +91,12 @@ def _ends(q: Tensor, batch: Batch, packed: Packed, of: PagedAttention) -> Tensor
 
 
 def _decode(q: Tensor, batch: Batch, packed: Packed, of: PagedAttention, out: Tensor) -> Tensor:
-    work = _decode_work(batch, of)
-    where = q, batch.kv, of.layer, batch.pages, batch.kv_lens, of.scale
+    lens, key = batch.kv_lens, ("decode work", of.window)
+    work = batch.once(key, lambda: work_for_decode(lens, batch.kv, of.window))
+    where = q, batch.kv, of.layer, batch.pages, lens, of.scale
     how = {"rows": packed.rows, "window": of.window, "softcap": of.softcap}
     # the list of another window is made between layers
     return decode_attention(*where, work=work, out=out, early=not of.window, **how)
-
-
-def _decode_work(batch: Batch, of: PagedAttention) -> WorkList:
-    key = "decode work", of.window
-    return batch.once(key, lambda: work_for_decode(batch.kv_lens, batch.kv, of.window))
 
 
 def _prefill(q: Tensor, batch: Batch, packed: Packed, of: PagedAttention, out: Tensor) -> Tensor:

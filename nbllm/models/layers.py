@@ -251,10 +251,10 @@ class PagedAttention(nn.Module):
         where = fused.projection(batch, cos_sin, norms)
         if (tree := fused.tree_of(batch)) is not None:
             return fused.attend_tree(qkv, where, batch, tree, self, num_heads).flatten(1)
+        q = fused.write(qkv, where, batch, self.layer, num_heads)
         if batch.beams is not None:
-            q = fused.write(qkv, where, batch, self.layer, num_heads)
             return self.beams(q, batch.beams, batch).flatten(1)
-        return fused.attend(qkv, where, batch, self, num_heads).flatten(1)
+        return fused.attend(q, batch, self).flatten(1)
 
     def decode(self, q: Tensor, batch: Batch) -> Tensor:
         kv, longest, window = batch.kv, batch.max_kv_len, self.window

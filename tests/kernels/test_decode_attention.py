@@ -5,13 +5,11 @@ from kernel_cases import DTYPES, PAGE, check, ints, paged, poisoned, randn
 from nbllm_kernels.decode_attention import (
     FEW,
     decode_attention,
-    decode_attention_of,
     decode_attention_ref,
     work_for_decode,
 )
-from nbllm_kernels.qkv_rope import Projection, qkv_rope, qkv_rope_ref
+from nbllm_kernels.qkv_rope import qkv_rope
 from nbllm_kernels.rope import rope_table
-from nbllm_kernels.skinny_linear import skinny_linear, skinny_linear_ref
 from nbllm_kernels.work_list import decode_work
 
 HEADS = [(1, 1, 64), (8, 1, 80), (6, 6, 96), (14, 2, 64), (16, 8, 128), (4, 2, 256), (16, 1, 32)]
@@ -59,37 +57,6 @@ def test_however_the_work_is_cut(target):
     assert not got[3].any()  # padding is zero, not garbage
     assert not work.arrivals.any()  # as the next layer wants them
     check(decode_attention(q, kv, 0, pages, ints(lengths), 0.125, work=work), again)
-
-
-@pytest.mark.parametrize("heads", [(1, 1, 64), (6, 2, 80), (16, 8, 128), (4, 2, 256)], ids=str)
-@pytest.mark.parametrize("rotated", [0, 0.5, 1])
-@pytest.mark.parametrize("norm", [False, True])
-@pytest.mark.parametrize("options", [{}, {"window": 70}, {"softcap": 5.0}], ids=str)
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_from_the_projection_on(heads, rotated, norm, options, dtype):
-    """As the two launches, whose results are those of the references; a row of padding beside them."""
-    num_heads, kv_heads, dim = heads
-    kv, pages = paged(LENGTHS, heads=kv_heads, dim=dim, dtype=dtype)
-    lens, newest = ints([*LENGTHS, 0]), ints(LENGTHS) - 1
-    rows = ints([*range(len(LENGTHS)), 0])
-    slots = pages.gather(1, newest[:, None] // PAGE)[:, 0].long() * PAGE + newest % PAGE
-    kv[slots // PAGE, 1, :, :, slots % PAGE] = torch.nan  # not there yet
-    slots = torch.cat((slots, ints([0])))
-    size = round(rotated * dim) // 2 * 2
-    cos_sin = randn(400, size) if size else None
-    weights = [randn(dim, dtype=dtype) for _ in range(2)] if norm else [None, None]
-    where = Projection(lens.sub(1).clamp(min=0), slots, cos_sin, *weights, 1e-6, 0.5 * norm)
-    qkv, want_kv = randn(len(lens), (num_heads + 2 * kv_heads) * dim, dtype=dtype), kv.clone()
-    q = qkv_rope_ref(qkv, *where[:3], want_kv, 1, num_heads, *where[3:])
-    rest = 1, pages, lens, dim**-0.5
-    want = decode_attention_ref(q, want_kv, *rest, rows, **options)
-    got = decode_attention_of(qkv, where, kv, *rest, num_heads, rows=rows, **options)
-    check(got, want)
-    page, at = slots[:-1] // PAGE, slots[:-1] % PAGE
-    check(kv[page, 1, :, :, at], want_kv[page, 1, :, :, at])
-    kv[page, 1, :, :, at] = want_kv[page, 1, :, :, at] = 0
-    want_kv[0] = kv[0]
-    assert torch.equal(kv.view(torch.uint8), want_kv.view(torch.uint8))  # NaN too
 
 
 def test_rows_through_a_map():
@@ -173,55 +140,3 @@ def test_strided_queries_are_refused():
     q = randn(1, 8, 64)[:, ::2]
     with pytest.raises(ValueError, match="q must be contiguous"):
         decode_attention(q, kv, 0, pages, ints([10]), 1.0)
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("rows", [1, 3, FEW])
-def test_from_the_projection_on_between_launches_that_overlap(rows):
-    """In a captured step of layers, again and again: nothing is read before it is there."""
-    dtype, layers, heads, kv_heads, dim, hidden = torch.bfloat16, 6, 16, 8, 128, 1024
-    lengths = [60 + 100 * i for i in range(rows)]
-    kv, pages = paged(lengths, layers, kv_heads, dim, dtype, spare=3)
-    kv.nan_to_num_()
-    for row, length in enumerate(lengths):  # room to grow: pages of their own, behind the others
-        used = -(-length // PAGE)
-        pages[row, used:] = torch.arange(pages.shape[1] - used) + len(kv) + row * pages.shape[1]
-    kv = torch.cat(
-        (kv, torch.zeros(rows * pages.shape[1], *kv.shape[1:], device="cuda", dtype=dtype))
-    )
-    w_qkv, w_o = (
-        [(randn(n, k) * k**-0.5).to(dtype) for _ in range(layers)]
-        for n, k in (((heads + 2 * kv_heads) * dim, hidden), (hidden, heads * dim))
-    )
-    table, weights = rope_table(dim, 2000, 1e4, "cuda"), [randn(dim, dtype=dtype) for _ in range(2)]
-    lens, x = ints(lengths), randn(rows, hidden, dtype=dtype)
-    where = Projection(lens - 1, lens * 0, table, *weights)
-    y = torch.empty_like(x)
-
-    def step(cache, overlapping):
-        h, work = x, work_for_decode(lens, cache)
-        for i in range(layers):
-            product = skinny_linear if overlapping else skinny_linear_ref
-            qkv, rest = product(h, w_qkv[i]), (i, pages, lens, 0.09)
-            if overlapping:
-                a = decode_attention_of(qkv, where, cache, *rest, heads, work=work)
-            else:
-                q = qkv_rope_ref(qkv, *where[:3], cache, i, heads, *where[3:])
-                a = decode_attention_ref(q, cache, *rest)
-            h = product(a.flatten(1), w_o[i], add=h)
-        return h
-
-    other = kv.clone()
-    step(kv, True)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        y.copy_(step(kv, True))
-    for _ in range(70):
-        lens += 1
-        where.positions.copy_(lens - 1)
-        place = pages.gather(1, where.positions[:, None] // PAGE)[:, 0].long()
-        where.slots.copy_(place * PAGE + where.positions % PAGE)
-        x.copy_(randn(rows, hidden, dtype=dtype))
-        graph.replay()
-        # layers add their roundings up
-        torch.testing.assert_close(y, step(other, False), atol=0.1, rtol=0.1)
