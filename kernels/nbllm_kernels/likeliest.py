@@ -80,8 +80,10 @@ def _value(key):
 @jit
 def _scaled(logits_ptr, at, mask, temperature):
     x = tl.load(logits_ptr + at, mask, other=float("-inf")).to(tl.float32)
-    # + 0.0 makes one zero of the two, whose bits would be ordered
-    return tl.div_rn(x, temperature) + 0.0
+    if temperature != 1.0:  # a division takes as long as all the rest
+        x = tl.div_rn(x, temperature)
+    # makes one zero of the two, whose bits would be ordered
+    return x + 0.0
 
 
 @jit
