@@ -7,6 +7,7 @@ graphs share: they run one after the other, and what one leaves behind is read b
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import cache
@@ -88,17 +89,23 @@ class Graphs:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self.device), torch.cuda.stream(side):
             function(idle)
+            collects = gc.isenabled()
             try:
+                # what is collected may free memory of a GPU, which ends a capture
+                gc.disable()
                 # other threads may allocate meanwhile
                 graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
                 out = function(rows)
+                graph.capture_end()
             except BaseException:
                 # whatever came between, the stream must not go on recording
                 if torch.cuda.is_current_stream_capturing():
                     with suppress(RuntimeError):
                         graph.capture_end()
                 raise
-            graph.capture_end()
+            finally:
+                if collects:
+                    gc.enable()
         present.wait_stream(side)
         return Captured(graph.replay, out)
 

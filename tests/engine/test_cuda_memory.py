@@ -286,6 +286,21 @@ def test_close_gives_every_byte_back(wide):
     assert before - free() < 64 << 20
 
 
+def test_no_engine_leaves_more_than_the_one_before(wide):
+    mixed = SamplingParams(seed=6, repetition_penalty=1.4, max_tokens=20, logprobs=2)
+
+    def once() -> None:
+        with LLM(wide, device="cuda") as llm:
+            llm.generate(prompts(20), GREEDY, use_tqdm=False)
+            llm.generate(prompts(3), mixed, use_tqdm=False)
+
+    once()  # kernels, and what libraries keep
+    before = free()
+    for _ in range(2):
+        once()
+        assert before - free() < 1 << 20
+
+
 ALONE = """
 import sys, torch
 from nbllm import LLM, SamplingParams
