@@ -123,9 +123,9 @@ class CapturedWave:
         lives[:, 0] = True
         self.progress = Progress(num=0, ended=np.zeros(len(requests), bool), lives=lives)
         runner.follow_stream()
-        self.words: Tensor | None = self._first(searches, runner.device)
-        # page-locked, where the device writes by itself
-        records = torch.zeros(
+        self.words: Tensor | None = self._first(searches, runner)
+        # page-locked, where the device writes by itself; zeros would be written by every thread
+        records = torch.empty(
             RECORDS, self.shape.record_words, dtype=torch.int32, pin_memory=runner.on_gpu
         )
         self._records = records
@@ -156,6 +156,9 @@ class CapturedWave:
         """Let go of the device; what was found stays."""
         self.words = None
         self._pending.clear()
+        # to lock pages takes a millisecond: the next wave has these
+        self._records = torch.empty(0)
+        self._fields.clear()
 
     @torch.inference_mode()
     def step(self, runner: CudaRunner, most: int) -> int:
@@ -272,10 +275,11 @@ class CapturedWave:
             lives[of] = record["totals"] > -np.inf
         return Progress(num=steps.start + len(new), ended=ended, lives=lives), new
 
-    def _first(self, searches: list[Search], device: torch.device) -> Tensor:
-        """The words of a state before the first step."""
-        shape, params = self.shape, searches[0].params
-        host = torch.zeros(shape.given_words, dtype=torch.int32)
+    def _first(self, searches: list[Search], runner: CudaRunner) -> Tensor:
+        """The words of a state before the first step; the prompts may be running yet."""
+        shape, params, device = self.shape, searches[0].params, runner.device
+        host = torch.empty(shape.given_words, dtype=torch.int32, pin_memory=runner.on_gpu)
+        host.numpy().fill(0)
         of, count = shape.views(host), len(searches)
         of["done"][count:] = 1
         of["limit"][:count] = torch.from_numpy(self.limits)
@@ -290,7 +294,7 @@ class CapturedWave:
             of["pages"][i, : len(request.pages)] = torch.tensor(request.pages)
             of["own"][i, : len(search.pages)] = torch.tensor(search.pages)
         words = torch.zeros(shape.num_words, dtype=torch.int32, device=device)
-        words[: len(host)].copy_(host)
+        words[: len(host)].copy_(host, non_blocking=True)
         state, beam = shape.state(words), torch.arange(shape.width, device=device)
         state.seen_tokens[:, : shape.width] = beam
         state.seen[:, : shape.width] = 1 << beam
