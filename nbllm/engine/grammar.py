@@ -47,7 +47,7 @@ class Grammars:
         """
         field, content = _content(params)
         initial = self._compiled(field, content, params.whitespace_pattern)
-        avoided = self._eos_bits if ignore_eos else None
+        avoided = self._eos_words if ignore_eos else None
         return Matcher(initial, self._num_words, begin=begin, avoided=avoided)
 
     @cached_property
@@ -78,11 +78,13 @@ class Grammars:
         return -(-self.vocab_size // 32)
 
     @cached_property
-    def _eos_bits(self) -> np.ndarray:
+    def _eos_words(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which words of a mask have EOS ids, and the bits of these."""
         bits = np.zeros(self._num_words, np.uint32)
         for i in self._table.eos_tokens:
             bits[i // 32] |= np.uint32(1 << i % 32)
-        return bits.view(np.int32)
+        words = np.flatnonzero(bits)
+        return words, bits[words].view(np.int32)
 
     def _compile(self, field: str, content: str, whitespace: str | None) -> LLMatcher:
         if whitespace is not None:

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from llguidance import LLExecutor, LLMatcher
 
 
+FIRST = 128
+"""Words of a mask that are looked at before all of them."""
+
+
 class Matcher:
     """How far one sequence is in its grammar. Derived from its tokens; not for two threads at once.
 
     begin: where in the tokens that `follow` gets the constrained ones start (after the prompt).
-    avoided: bits of the EOS ids when the output is to go on as long as the grammar can; the same for
-    all matchers of a vocabulary that have any.
+    avoided: (words, bits of each) of the EOS ids when the output is to go on as long as the grammar
+    can; the same for all matchers of a vocabulary that have any.
 
     Beam search keeps one a beam: `fork` where a beam splits (microseconds), `accept` for the token
     it takes, and `Masks.begin` or `allowed` for what may come next.
@@ -31,7 +35,7 @@ class Matcher:
         num_words: int,
         *,
         begin: int = 0,
-        avoided: np.ndarray | None = None,
+        avoided: tuple[np.ndarray, np.ndarray] | None = None,
     ):
         self._initial, self.num_words, self.begin, self.avoided = initial, num_words, begin, avoided
         self._restart()
@@ -147,15 +151,20 @@ def _follow(given: Sequence[tuple[Matcher, Sequence[int]]], executor: LLExecutor
 
 
 def _avoid(matchers: Sequence[Matcher], bits: np.ndarray) -> None:
-    """Clear the bits that matchers avoid where others are left; few rows have them at a time."""
+    """Clear the bits that matchers avoid where others are left."""
     which = np.array([i for i, m in enumerate(matchers) if m.avoided is not None], np.int64)
-    if not len(which):
+    if not len(which) or (avoided := matchers[which[0]].avoided) is None:
         return
-    avoided = matchers[which[0]].avoided
-    words = np.flatnonzero(avoided)
-    for i in which[(bits[np.ix_(which, words)] & avoided[words]).any(1)]:
-        if (others := bits[i] & ~avoided).any():
-            bits[i] = others
+    words, theirs = avoided
+    found = bits[which[:, None], words]
+    having = (found & theirs).any(1)
+    which, found = which[having], found[having]
+    bits[which[:, None], words] = found & ~theirs
+    # most have others among the first already
+    rest = ~bits[which, :FIRST].any(1)
+    for i, before in zip(which[rest], found[rest], strict=True):
+        if not bits[i].any():
+            bits[i, words] = before
 
 
 def unpacked(bits: np.ndarray) -> np.ndarray:
