@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -310,6 +310,11 @@ def value(page: Page, expression: str) -> object:
     )
     assert found["status"] == "ok", found
     return ast.literal_eval(ast.literal_eval(found["data"]["text/plain"]))
+
+
+def comes_true(kernel: Callable[[str], object], expression: str) -> None:
+    """Wait until this is true in the kernel: widgets hear of clicks in a thread of their own."""
+    until(lambda: kernel(f"bool({expression})"))
 
 
 def select_cell(page: Page, index: int) -> None:

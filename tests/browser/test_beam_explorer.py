@@ -6,8 +6,7 @@ import re
 import pytest
 from browser import axe, results
 from browser import lab as driver
-from browser.lab import button
-from until import until
+from browser.lab import button, comes_true
 
 pytestmark = pytest.mark.browser
 
@@ -73,11 +72,6 @@ def box_of(locator):
     """Where it is on the screen."""
     locator.scroll_into_view_if_needed()
     return locator.bounding_box()
-
-
-def comes_true(kernel, expression):
-    """Wait until this is true in the kernel."""
-    until(lambda: kernel(f"bool({expression})"))
 
 
 def shown_texts(panel):
@@ -168,6 +162,8 @@ def test_a_path_by_mouse(panel, kernel):
 
 def test_sequences_to_a_dataframe(panel, kernel):
     panel.get_by_role("checkbox", name="select sequence 2").check()
+    # its answer draws all rows again
+    panel.get_by_text("1 of 4 selected").wait_for()
     third = panel.get_by_role("checkbox", name="select sequence 3")
     third.focus()
     panel.page.keyboard.press("Space")
@@ -190,7 +186,7 @@ def test_the_length_penalty_ranks_again(panel, kernel):
     for _ in range(10):
         panel.page.keyboard.press("ArrowLeft")
     panel.get_by_text("re-ranked from the recorded search").wait_for()
-    comes_true(kernel, "e.params.length_penalty == 0")
+    comes_true(kernel, "e.params.length_penalty == 0 and e.params == e.output.history.params")
     assert kernel("nbllm.current().engine.stats.num_generated") == before
     assert kernel("list(e.df.text)") == kernel(
         "list(searched(beam_width=4, max_tokens=16, length_penalty=0.0).text)"
@@ -239,16 +235,18 @@ def test_it_grows_and_stops(panel, kernel):
 
 
 def test_a_search_while_a_cell_runs(lab, panel, kernel):
+    kernel("setattr(e.view, 'facts', '')")
     with driver.while_busy(panel.page, lab, cell("busy")):
         prompt = panel.get_by_role("textbox", name="prompt", exact=True)
         prompt.fill("The little dog")
         button(panel, "Search").click()
-        panel.locator(".nbllm-explorer:not(.nbllm-stale)").wait_for()
+        # said of a search that has ended
+        panel.get_by_text("tiny · 4 beams · 16 steps").wait_for()
         slider(panel, "step of the search").focus()
         panel.page.keyboard.press("Home")
         panel.get_by_text("the prompt, before 16 steps").wait_for()
     assert kernel("e.wait(30) and e.output.prompt") == "The little dog"
-    # the kernel hears of it when the cell has ended: not in the middle of the next test
+    # the kernel hears of it when the step has come to rest: not in the middle of the next test
     comes_true(kernel, "e.step == 0")
 
 
@@ -264,8 +262,11 @@ def test_errors_are_shown_inside(panel, kernel):
     # what there was is still there
     assert panel.locator(".nbllm-sequences tbody tr").count() == 4
     prompt.fill("Once upon a time")
+    before = panel.locator(".nbllm-sequences tbody tr").first.element_handle()
     button(panel, "Search").click()
     alert.wait_for(state="hidden")
+    # the first step of this search is drawn
+    panel.page.wait_for_function("row => !row.isConnected", arg=before)
     assert kernel("e.wait(30) and e.error") == ""
 
 
@@ -328,7 +329,7 @@ def test_what_is_left(lab, panel, kernel):
     gone.wait_for(state="detached")
     left = driver.output(panel.page, cell("closed")).last
     assert kernel("gone.df.text[0]").strip() in left.inner_text()
-    assert kernel("gone.comm") is None
+    comes_true(kernel, "gone.comm is None")
     text = kernel("e.df.text[0]")
     comes_true(kernel, f"e.view.stand_in['data'][{MIME!r}]['searches'][0]['num_steps'] == 16")
     driver.command(panel.page, "docmanager:save")

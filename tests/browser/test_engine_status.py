@@ -5,14 +5,14 @@ import re
 import pytest
 from browser import axe
 from browser import lab as driver
-from browser.lab import button
+from browser.lab import button, comes_true
 
 pytestmark = pytest.mark.browser
 
 CELLS = {
     "setup": "%load_ext nbllm\nimport nbllm\nfrom nbllm import SamplingParams",
     "status": "status = %enginestatus\nstatus",
-    "long": "%%generate out -m 1500 --ignore-eos -n 4\nOnce upon a time",
+    "long": "%%generate out -m 1500 --ignore-eos -n 16\nOnce upon a time",
 }
 
 
@@ -58,7 +58,8 @@ def test_without_a_model_it_offers_one(panel, kernel):
     panel.get_by_text("No model is loaded.").wait_for()
     assert kernel("list(nbllm.resident.loaded())") == []
     button(panel, "load the bundled model").click()
-    panel.get_by_text("tiny (current)").wait_for()
+    # it imports torch first
+    panel.get_by_text("tiny (current)").wait_for(timeout=120_000)
     assert kernel("nbllm.current().name") == "tiny"
     assert not panel.get_by_text("No model is loaded.").is_visible()
 
@@ -142,7 +143,11 @@ def test_sleep_is_refused_while_somebody_runs(loaded):
 def test_unload_asks_once_more(loaded, kernel):
     button(loaded, "unload").click()
     sure = button(loaded, "really unload?")
+    sure.wait_for()
+    # without an answer nothing happens
+    sure.wait_for(state="detached")
     assert kernel("list(nbllm.resident.loaded())") == ["tiny"]
+    button(loaded, "unload").click()
     sure.click()
     loaded.get_by_text("No model is loaded.").wait_for()
     assert kernel("list(nbllm.resident.loaded())") == []
@@ -185,7 +190,7 @@ def test_out_of_view_it_looks_no_more(loaded, kernel):
     kernel("status.look()")
     driver.command(loaded.page, "notebook:clear-cell-output")
     loaded.wait_for(state="detached")
-    assert kernel("status.view._view_count") == 0
+    comes_true(kernel, "status.view._view_count == 0")
     kernel("nbllm.current().generate('a', SamplingParams(max_tokens=4), use_tqdm=False) and None")
     before = kernel("status.models[0]['generation_tokens']")
     loaded.page.wait_for_timeout(1500)
@@ -200,7 +205,7 @@ def test_closed_it_leaves_what_was(panel, kernel):
     left = driver.output(panel.page, cell("status")).last
     assert left.inner_text().startswith("tiny: LlamaForCausalLM")
     assert "0 of " in left.inner_text()
-    assert kernel("status.view.comm") is None
+    comes_true(kernel, "status.view.comm is None")
 
 
 def test_nothing_went_wrong(notebook, errors):

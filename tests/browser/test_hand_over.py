@@ -4,6 +4,7 @@ import json
 
 import pytest
 from browser import lab as driver
+from browser.lab import comes_true
 
 pytestmark = pytest.mark.browser
 
@@ -44,7 +45,7 @@ def panel(page, name):
     return driver.output(page, cell(name)).locator(".nbllm-panel")
 
 
-def test_closing_leaves_the_result(notebook):
+def test_closing_leaves_the_result(notebook, kernel):
     text = driver.value(notebook, "q.result.text")
     panel(notebook, "closed").get_by_role("button", name="Close, and keep what is shown").click()
     result = driver.output(notebook, cell("closed")).locator(
@@ -55,7 +56,7 @@ def test_closing_leaves_the_result(notebook):
     assert result.locator(".nbllm-token").count() == 8
     assert panel(notebook, "closed").count() == 0
     # and no widget in the kernel
-    assert driver.value(notebook, "q.comm") is None
+    comes_true(kernel, "q.comm is None")
 
 
 def test_a_saved_notebook_holds_results_in_the_place_of_widgets(lab, notebook):

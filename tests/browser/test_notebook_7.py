@@ -30,7 +30,10 @@ def page(lab, errors):
         page = driver.open_notebook_7(browser, lab, "seven.ipynb", errors)
         driver.run_cell(page, SETUP)
         page.locator(driver.STOP).wait_for()
+        # or a late answer becomes an interrupt
+        driver.set_setting(page, "nbllm:stop", {"patience": 20_000})
         yield page
+        driver.set_setting(page, "nbllm:stop", {})
 
 
 def test_results_are_drawn(page):

@@ -131,8 +131,8 @@ def test_what_was_ended_keeps_what_it_has_made(notebook):
 def test_a_kernel_without_nbllm_has_no_engine(lab, notebook, panel, item):
     driver.write_notebook(lab.root / "other.ipynb", ["1 + 1"])
     driver.open_notebook(notebook, "other.ipynb", kernel=False)
-    assert "%load_ext nbllm" in panel.inner_text()
-    assert not item.is_visible()
+    panel.get_by_text("%load_ext nbllm").wait_for()
+    item.wait_for(state="hidden")
     driver.open_notebook(notebook, "panel.ipynb")
     says(item, "tiny")
 
@@ -151,7 +151,7 @@ def test_it_sleeps_and_wakes_up(notebook, panel, item):
 def test_it_is_unloaded(notebook, panel, item):
     panel.get_by_role("button", name="Unload").click()
     says(item, "nbllm · no model")
-    assert "No model is loaded" in panel.inner_text()
+    panel.get_by_text("No model is loaded").wait_for()
     assert driver.value(notebook, "list(nbllm.resident.loaded())") == []
     driver.run_cell(notebook, LOAD)
     says(item, "tiny · idle")
@@ -160,7 +160,7 @@ def test_it_is_unloaded(notebook, panel, item):
 def test_it_goes_with_the_extension(notebook, panel, item):
     driver.value(notebook, "get_ipython().run_line_magic('unload_ext', 'nbllm')")
     item.wait_for(state="hidden")
-    assert "%load_ext nbllm" in panel.inner_text()
+    panel.get_by_text("%load_ext nbllm").wait_for()
     driver.run_cell(notebook, 0)
     says(item, "tiny · idle")
 

@@ -56,7 +56,10 @@ def tell(view, *cells):
 
 def drawn(view):
     """Some frames later, and after what is said when the scrolling pauses."""
-    view.page.evaluate("() => new Promise(done => setTimeout(done, 150))")
+    view.page.evaluate(
+        """() => new Promise(done => requestAnimationFrame(() =>
+            requestAnimationFrame(() => setTimeout(done, 150))))"""
+    )
 
 
 def said(view, action):
@@ -259,7 +262,7 @@ def test_sorting_and_filtering_are_wishes(ten):
     }
     ten.set(order={**ORDER, "by": "rating", "column": 1, "descending": True})
     ten.page.get_by_label("show rows containing").fill("fox")
-    ten.page.wait_for_timeout(400)
+    ten.page.wait_for_function("window.view.sent.some(message => message.action === 'sort')")
     [wish] = said(ten, "sort")
     assert (wish["text"], wish["by"], wish["column"], wish["descending"]) == (
         "fox",

@@ -46,7 +46,7 @@ def saved(lab, page):
     page.evaluate(f"async () => {{ await {session}.kernel.restart(); }}")
     page.wait_for_function(f"{session}.kernel.status === 'idle'", timeout=60_000)
     # JupyterLab's debugger looks at the new kernel, and complains if the notebook goes meanwhile
-    page.wait_for_timeout(1000)
+    assert driver.value(page, "1 + 1") == 2
     driver.command(page, "application:close")
     driver.open_notebook(page, "results.ipynb")
     return lab.root / "results.ipynb"

@@ -181,8 +181,10 @@ def test_branching_off_what_still_grows(panel, kernel):
     kernel("setattr(e, 'params', LONG)")
     button(panel, "Generate").click()
     tokens(panel).nth(30).wait_for()
+    old = tokens(panel).nth(20).element_handle()
     tokens(panel).nth(3).click()
     dialog(panel).locator(".nbllm-row").nth(1).click()
+    panel.page.wait_for_function("token => !token.isConnected", arg=old)
     panel.locator(".nbllm-parts-here").wait_for()
     tokens(panel).nth(15).wait_for()
     button(panel, "Stop").click()
@@ -196,6 +198,8 @@ def test_a_branch_while_a_cell_runs(lab, panel, kernel):
         tokens(panel).nth(5).click()
         dialog(panel).locator(".nbllm-row").nth(1).click()
         ended(panel, 18)
+        # the button counts the tokens that the tree says there are
+        panel.locator(".nbllm-branch").last.get_by_text("18 tokens").wait_for()
         button(panel, "continue: go on at the end of this branch").click()
         ended(panel, 30)
     assert kernel("e.df.position.tolist()[-2:]") == [5, 18]
