@@ -5,7 +5,7 @@
  */
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
-import { ICodeCellModel } from '@jupyterlab/cells';
+import { CodeCell } from '@jupyterlab/cells';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { stopIcon } from './icons';
@@ -18,25 +18,37 @@ const AGAIN_MS = 50;
 
 /** Whether the kernel is to be interrupted: it has ended no run, and something else may be going on. */
 async function needsInterrupt(control: IControl, panel: NotebookPanel, patience: number) {
-  for (;;) {
-    const channel = control.of(panel)?.channel;
-    if (!channel?.besideCells) {
-      return panel.sessionContext.session?.kernel?.status !== 'idle';
+  const channel = control.of(panel)?.channel;
+  if (!channel?.besideCells) {
+    return panel.sessionContext.session?.kernel?.status !== 'idle';
+  }
+  let waiting = 0;
+  const settled = () => {
+    waiting -= 1;
+  };
+  for (const cell of panel.content.widgets) {
+    const sent = (cell as CodeCell).outputArea?.future;
+    if (sent) {
+      waiting += 1;
+      // those of cells that have ended at once
+      sent.done.then(settled, settled);
     }
+  }
+  for (;;) {
     const asked = channel.ask('stop').catch(() => null);
     const answer = (await Promise.race([asked, delay(patience)])) as Answer | null | undefined;
-    if (!answer || answer.busy || answer.ended || !waits(panel)) {
-      return !answer || (answer.busy && !answer.ended);
+    if (!answer || answer.busy || answer.ended) {
+      return !answer?.ended;
     }
-    // an interrupt now would miss the cell, which the kernel has not begun
+    // a cell that the kernel has not begun: an interrupt now would miss it
+    if (!waiting) {
+      return false;
+    }
     await delay(AGAIN_MS);
+    if (control.of(panel)?.channel !== channel) {
+      return false;
+    }
   }
-}
-
-/** Whether a cell was sent to the kernel and has not ended. */
-function waits(panel: NotebookPanel): boolean {
-  const cells = panel.isDisposed ? [] : panel.content.widgets;
-  return cells.some(cell => (cell.model as ICodeCellModel).executionState === 'running');
 }
 
 /** What nbllm/notebook/control.py says. */
@@ -59,6 +71,7 @@ export const stop: JupyterFrontEndPlugin<void> = {
     palette: ICommandPalette | null
   ) => {
     const settings = registry?.load(stop.id).catch(() => undefined);
+    const pressed = new WeakSet<NotebookPanel>();
     app.commands.addCommand(STOP, {
       label: args => (args.toolbar ? '' : 'Stop Generating'),
       caption: 'End the run of this cell and keep what it has made',
@@ -71,9 +84,18 @@ export const stop: JupyterFrontEndPlugin<void> = {
         if (!panel || !kernel) {
           return;
         }
-        const patience = (await settings)?.get('patience').composite as number | undefined;
-        if (await needsInterrupt(control, panel, patience ?? PATIENCE_MS)) {
-          await kernel.interrupt();
+        // a second press would stop what comes after the run that the first one ends
+        if (pressed.has(panel)) {
+          return;
+        }
+        pressed.add(panel);
+        try {
+          const patience = (await settings)?.get('patience').composite as number | undefined;
+          if (await needsInterrupt(control, panel, patience ?? PATIENCE_MS)) {
+            await kernel.interrupt();
+          }
+        } finally {
+          pressed.delete(panel);
         }
       }
     });

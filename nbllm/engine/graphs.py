@@ -8,6 +8,7 @@ graphs share: they run one after the other, and what one leaves behind is read b
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import cache
@@ -17,6 +18,9 @@ import torch
 from torch import Tensor
 
 T = TypeVar("T")
+
+_CAPTURING = threading.Lock()
+"""Held by whoever captures: all engines of a process share a stream for it, and the garbage collector."""
 
 SIZES = (1, 2, 4, 8, *range(16, 33, 8), 48, 64, 96, 128, *range(160, 257, 32), *range(320, 513, 64))
 """Rows of captured steps; beyond, multiples of 128."""
@@ -83,6 +87,10 @@ class Graphs:
         self._pool = None
 
     def _capture(self, function: Callable[[Tensor], T], rows: Tensor, idle: Tensor) -> Captured[T]:
+        with _CAPTURING:
+            return self._captured(function, rows, idle)
+
+    def _captured(self, function: Callable[[Tensor], T], rows: Tensor, idle: Tensor) -> Captured[T]:
         present, side = torch.cuda.current_stream(self.device), _side_stream(self.device)
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         side.wait_stream(present)
