@@ -1,4 +1,4 @@
-"""The kernel of `skinny_linear.py` for 9 to 128 rows and a large weight, in Hopper's way.
+"""The kernel of `skinny_linear.py` for 2 to 64 rows and a large weight, in Hopper's way.
 
 The product is W x^T, as in `_many_rows.py`. What limits it there is reading the L2 cache, where x lies:
 it is read once for each tile of rows of W. Here a tile is 256 rows. One warp copies it (TMA), and x
@@ -93,7 +93,7 @@ def _copy(
 
 
 @gluon.jit
-def _store(y, bias_ptr, add_ptr, y_ptr, first, part, M, N, ADD: gl.constexpr, OUT: gl.constexpr):
+def _store(y, add_ptr, y_ptr, first, part, M, N, ADD: gl.constexpr, OUT: gl.constexpr):
     """y [64, BLOCK_M] is what stands at [m, first + n]."""
     n = first + gl.arange(0, 64, layout=gl.SliceLayout(1, OUT))
     m = gl.arange(0, y.shape[1], layout=gl.SliceLayout(0, OUT))
@@ -142,16 +142,16 @@ def _multiply(
             one = _biased(one, bias_ptr, first, N, part, SUMS)
             two = _biased(two, bias_ptr + N, first, N, part, SUMS)
         y = gl.convert_layout((_activated(one, ACT) * two).to(DTYPE), OUT)
-        _store(y, bias_ptr, add_ptr, y_ptr, first, part, M, N, ADD, OUT)
+        _store(y, add_ptr, y_ptr, first, part, M, N, ADD, OUT)
     else:
         first += WHO * 128
         if BIAS:
             one = _biased(one, bias_ptr, first, N, part, SUMS)
             two = _biased(two, bias_ptr, first + 64, N, part, SUMS)
         y = gl.convert_layout(_activated(one, ACT).to(DTYPE), OUT)
-        _store(y, bias_ptr, add_ptr, y_ptr, first, part, M, N, ADD, OUT)
+        _store(y, add_ptr, y_ptr, first, part, M, N, ADD, OUT)
         y = gl.convert_layout(_activated(two, ACT).to(DTYPE), OUT)
-        _store(y, bias_ptr, add_ptr, y_ptr, first + 64, part, M, N, ADD, OUT)
+        _store(y, add_ptr, y_ptr, first + 64, part, M, N, ADD, OUT)
 
 
 @gluon.jit(do_not_specialize=["M"])

@@ -128,8 +128,8 @@ def skinny_linear(
 
     act: a name of `ACTS`; out: where to, which may be `add`; tile: of `choose`, else what the tables
     have. A `RowTile` is for M = 1, a `RowsTile` for up to 32, and only these two take a norm. With a
-    `BlockTile` or a `HopperTile` of several splits the result is their partial sums, [splits, M, N] in float32, of a
-    layer that has no act, gate, add or out.
+    `BlockTile` or a `HopperTile` of several splits the result is their partial sums, [splits, M, N] in
+    float32, of a layer that has no act, gate, add or out.
     """
     if not use_triton(x):
         y = skinny_linear_ref(x, weight, bias, norm=norm, act=act, gate=gate, add=add)
@@ -162,7 +162,9 @@ def skinny_linear(
         if isinstance(tile, BlockTile):
             _many(x, weight, bias, add, y, size_out, tile, options)
         else:
-            _hopper(x, weight, bias, add, y, size_out, tile, options)
+            from ._hopper_rows import hopper_rows
+
+            hopper_rows(x, weight, bias, add, y, size_out, tile, options)
         return y
     tensors, eps = (x, weight, bias, *weights, add, y), norm.eps if norm else 0.0
     options |= {"K": size, "NORM": norm is not None, "CENTER": norm is not None and norm.center}
@@ -172,21 +174,6 @@ def skinny_linear(
     else:
         _few(tensors, size_out, eps, tile, options)
     return y
-
-
-def _hopper(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    add: Tensor | None,
-    y: Tensor,
-    size_out: int,
-    tile: HopperTile,
-    options: dict[str, Any],
-) -> None:
-    from ._hopper_rows import hopper_rows
-
-    hopper_rows(x, weight, bias, add, y, size_out, tile, options)
 
 
 def _reads_ahead(weight: Tensor, options: dict[str, Any]) -> bool:

@@ -9,9 +9,10 @@ generated tokens only those with a living descendant are read: a list of them co
 each beam, and soon holds little more than one token a step, since beams share most of their history.
 The prompt's pages, then the list, are shared out evenly among some programs; whoever ends last merges
 their partial sums. Lengths are only read on the device. A program's first page of the prompt, older
-than the step, is read before the launch before this one has ended (see `overlap`). Of few beams a
-step is a chain of launches rather than bytes: then attention begins at the layer's projection, so that
-everything but the newest token of every beam, the last of the list, is older, and read before.
+than the step, is read before the launch before this one has ended (see `overlap`). Where tiles are few
+or short a step is a chain of launches rather than bytes: then attention begins at the layer's
+projection, so that everything but the newest token of every beam, the last of the list, is older, and
+read before.
 
 The cache of all layers is kv [P, layers, 2, K, page_size, D], addressed by base and strides.
 """

@@ -66,7 +66,8 @@ class Graphs:
         """
         if key not in self._made:
             if self.device.type == "cuda":
-                self._made[key] = self._capture(function, rows, idle)
+                with _CAPTURING:
+                    self._made[key] = self._capture(function, rows, idle)
             else:
                 self._made[key] = Eager(lambda: function(rows), None)
         return self._made[key]
@@ -87,10 +88,6 @@ class Graphs:
         self._pool = None
 
     def _capture(self, function: Callable[[Tensor], T], rows: Tensor, idle: Tensor) -> Captured[T]:
-        with _CAPTURING:
-            return self._captured(function, rows, idle)
-
-    def _captured(self, function: Callable[[Tensor], T], rows: Tensor, idle: Tensor) -> Captured[T]:
         present, side = torch.cuda.current_stream(self.device), _side_stream(self.device)
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         side.wait_stream(present)

@@ -5,6 +5,7 @@ import random
 import re
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from nbllm import LLM, SamplingParams, StructuredOutputsParams
 from nbllm.engine import build, masks
 from nbllm.engine.grammar import Grammars
 from nbllm.engine.masks import Mask, Masks
-from nbllm.engine.matcher import Matcher, _follow, fill, unpacked
+from nbllm.engine.matcher import FIRST, Matcher, _avoid, _follow, fill, unpacked
 from nbllm.engine.text import Tokenizer
 from nbllm.errors import GenerationInterrupted, ParamError
 from nbllm.prompts import as_prompts
@@ -255,6 +256,21 @@ def test_steps_of_many_equal_steps_of_one(grammars, ascii_llm, ignore_eos):
     with pytest.raises(ParamError, match="after 3 tokens"):
         fill(together, wrong, executor=executor)
     assert np.array_equal(fill(together, so_far, executor=executor), want)
+
+
+def test_an_avoided_end_among_many_words():
+    """Others may be left in the first words, far behind them, in its own word, or nowhere."""
+    bits = np.zeros((6, 3 * FIRST), np.int32)
+    end = len(bits[0]) - 2
+    bits[:, end] = 0b101  # two ids that end
+    bits[0, 3], bits[1, FIRST + 7], bits[2, end] = 1, -1, 0b111
+    bits[5, end] = 0
+    avoided = np.array([end]), np.array([0b101], np.int32)
+    who = [SimpleNamespace(avoided=None if i == 4 else avoided) for i in range(6)]
+    want = bits.copy()
+    want[:2, end], want[2, end] = 0, 0b010
+    _avoid(who, bits)  # pyright: ignore
+    assert np.array_equal(bits, want)
 
 
 def test_many_refuse_what_one_refuses_after_its_end(grammars, ascii_llm):

@@ -145,6 +145,21 @@ def test_from_the_projection_on(heads, rotated, norm, width, options, dtype):
     assert torch.equal(kv.view(torch.uint8), want_kv.view(torch.uint8))  # NaN too
 
 
+@pytest.mark.parametrize(
+    ("heads", "width", "groups", "begins"),
+    [
+        (16, 5, 1, True),
+        (16, 8, 16, True),  # many tiles, of 16 queries
+        (32, 5, 1, True),
+        (32, 8, 16, False),  # of 32
+        (16, 17, 1, False),  # newest tokens of too many beams
+    ],
+)
+def test_which_begin_at_the_projection(heads, width, groups, begins):
+    kv, tree, _ = grown([3] * groups, width, 1, 8, 128, torch.bfloat16, layers=1)
+    assert begins_at_projection(tree, heads, kv) is begins
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
 def test_a_tree_grows_under_a_captured_graph(dtype):
