@@ -8,6 +8,7 @@ they run. Either way `Mask.apply` has them when the logits are there.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,13 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .matcher import Matcher, fill, unpacked
+from .matcher import Matcher, at_a_time, fill, one_by_one, unpacked
 
 if TYPE_CHECKING:
     from llguidance import LLExecutor
 
-FEW = 4
-"""As many masks a GPU's host fills one after the other, more of them on several threads."""
+FEW, SLOW = 4, 100e-6
+"""Masks that a GPU's host fills before it asks others to help, and the seconds each must have taken.
+
+Most take 10 µs. 32 of these are there before as many threads have woken up: 0.35 ms by one thread,
+0.36 by two, 0.61 by eight (an H200's host, 151,936 tokens)."""
 
 
 class Masks:
@@ -67,12 +71,22 @@ class Masks:
         """[B, words] int32, in memory that a GPU reads without waiting."""
         shape = len(matchers), matchers[0].num_words
         bits = torch.empty(shape, dtype=torch.int32, pin_memory=self.on_gpu)
-        if len(matchers) > FEW and self._executor is None:
+        fill(matchers, tokens, bits.numpy(), self._compute)
+        return bits
+
+    def _compute(self, matchers: Sequence[Matcher], bits: np.ndarray) -> None:
+        """The first few one by one; the rest on several threads if those took long."""
+        begin = time.perf_counter()
+        one_by_one(matchers[:FEW], bits[:FEW])
+        slow = time.perf_counter() - begin > SLOW * FEW
+        if len(matchers) <= FEW or not slow:
+            one_by_one(matchers[FEW:], bits[FEW:])
+            return
+        if self._executor is None:
             from llguidance import LLExecutor
 
             self._executor = LLExecutor(min(8, max(1, (os.cpu_count() or 1) // 2)))
-        fill(matchers, tokens, bits.numpy(), self._executor if len(matchers) > FEW else None)
-        return bits
+        at_a_time(self._executor, matchers[FEW:], bits[FEW:])
 
 
 @dataclass(slots=True, kw_only=True)

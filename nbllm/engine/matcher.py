@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 FIRST = 128
 """Words of a mask that are looked at before all of them."""
+
+Compute = Callable[[Sequence["Matcher"], np.ndarray], None]
+"""Sets the bits [matchers, num_words] of what may come next."""
 
 
 class Matcher:
@@ -56,20 +59,16 @@ class Matcher:
         Tokens that do not continue what it knows, or an interrupt that hit the last call, make it
         start over. Raises `ParamError` for a token that the grammar does not allow.
         """
-        if new := self._behind(tokens):
-            num, self._num = self._num or 0, None  # unknown until all are consumed
-            if not self.native.consume_tokens(list(new)):
-                raise self.dead_end(num)
-            self._num, self._last = num + len(new), new[-1]
-
-    def _behind(self, tokens: Sequence[int]) -> Sequence[int]:
-        """Those of `tokens` that it does not know yet; starts over where they do not continue it."""
         num = self._num
         known = self.begin + (num or 0)
         if num is None or known > len(tokens) or (num and tokens[known - 1] != self._last):
             self._restart()
-            known = self.begin
-        return tokens[known:]
+            num, known = 0, self.begin
+        if new := tokens[known:]:
+            self._num = None  # unknown until all are consumed
+            if not self.native.consume_tokens(list(new)):
+                raise self.dead_end(num)
+            self._num, self._last = num + len(new), new[-1]
 
     def accept(self, token: int) -> bool:
         """Consume one token; False, and no change, if the grammar does not allow it.
@@ -103,25 +102,19 @@ def fill(
     matchers: Sequence[Matcher],
     tokens: Sequence[Sequence[int] | None],
     bits: np.ndarray | None = None,
-    executor: LLExecutor | None = None,
+    compute: Compute | None = None,
 ) -> np.ndarray:
     """Let the matchers follow their tokens (None: they have) and set the bits of what may come next.
 
-    bits: [matchers, num_words] int32, made if not given. executor: an `LLExecutor`, which fills them
-    on its threads. Raises `ParamError` where nothing may come next.
+    bits: [matchers, num_words] int32, made if not given; compute: what sets them, `one_by_one` if
+    not given. Raises `ParamError` where nothing may come next.
     """
     if bits is None:
         bits = np.empty((len(matchers), matchers[0].num_words), np.int32)
-    given = [(m, t) for m, t in zip(matchers, tokens, strict=True) if t is not None]
-    if executor is None:
-        for matcher, sequence in given:
+    for matcher, sequence in zip(matchers, tokens, strict=True):
+        if sequence is not None:
             matcher.follow(sequence)
-        for matcher, row in zip(matchers, bits, strict=True):
-            matcher.native.unsafe_compute_mask_ptr(row.ctypes.data, row.nbytes)
-    else:
-        _follow(given, executor)
-        indexed = [(matcher.native, i) for i, matcher in enumerate(matchers)]
-        executor.unsafe_compute_mask_ptr(indexed, bits.ctypes.data, bits.strides[0], len(bits))
+    (compute or one_by_one)(matchers, bits)
     for matcher in matchers:
         if matcher.native.is_error():
             raise matcher.dead_end()
@@ -129,25 +122,16 @@ def fill(
     return bits
 
 
-def _follow(given: Sequence[tuple[Matcher, Sequence[int]]], executor: LLExecutor) -> None:
-    """`Matcher.follow` for all: those that are one token behind, as in most steps, on its threads."""
-    step = []
-    for matcher, tokens in given:
-        new = matcher._behind(tokens)
-        if len(new) == 1 and not matcher.native.is_stopped():
-            step.append((matcher, new[0]))
-        elif new:
-            matcher.follow(tokens)
-    if not step:
-        return
-    before = [matcher._num or 0 for matcher, _ in step]
-    for matcher, _ in step:
-        matcher._num = None
-    taken = executor.consume_token_par([(matcher.native, token) for matcher, token in step])
-    for (matcher, token), num, fine in zip(step, before, taken, strict=True):
-        if not fine:
-            raise matcher.dead_end(num)
-        matcher._num, matcher._last = num + 1, token
+def one_by_one(matchers: Sequence[Matcher], bits: np.ndarray) -> None:
+    """Set the bits of what may come next."""
+    for matcher, row in zip(matchers, bits, strict=True):
+        matcher.native.unsafe_compute_mask_ptr(row.ctypes.data, row.nbytes)
+
+
+def at_a_time(executor: LLExecutor, matchers: Sequence[Matcher], bits: np.ndarray) -> None:
+    """The same on an executor's threads."""
+    indexed = [(matcher.native, i) for i, matcher in enumerate(matchers)]
+    executor.unsafe_compute_mask_ptr(indexed, bits.ctypes.data, bits.strides[0], len(bits))
 
 
 def _avoid(matchers: Sequence[Matcher], bits: np.ndarray) -> None:

@@ -17,8 +17,8 @@ from tokenizers import AddedToken
 from nbllm import LLM, SamplingParams, StructuredOutputsParams
 from nbllm.engine import build, masks
 from nbllm.engine.grammar import Grammars
-from nbllm.engine.masks import Mask, Masks
-from nbllm.engine.matcher import FIRST, Matcher, _avoid, _follow, fill, unpacked
+from nbllm.engine.masks import FEW, Mask, Masks
+from nbllm.engine.matcher import FIRST, Matcher, _avoid, at_a_time, fill, unpacked
 from nbllm.engine.text import Tokenizer
 from nbllm.errors import GenerationInterrupted, ParamError
 from nbllm.prompts import as_prompts
@@ -228,7 +228,7 @@ def test_many_at_once_equal_one_by_one(grammars, ascii_llm):
     each = [[grammars.matcher(regex(patterns[i])) for i in chosen] for _ in range(4)]
     want = np.stack([fill([m], [t])[0] for m, t in zip(each[0], tokens, strict=True)])
     assert np.array_equal(fill(each[1], tokens), want)
-    assert np.array_equal(fill(each[2], tokens, executor=LLExecutor(3)), want)
+    assert np.array_equal(fill(each[2], tokens, compute=partial(at_a_time, LLExecutor(3))), want)
     mask = made.begin(np.arange(63), each[3], tokens)
     assert np.array_equal(mask.filled().numpy(), unpacked(want))
     made.close()
@@ -243,19 +243,18 @@ def test_steps_of_many_equal_steps_of_one(grammars, ascii_llm, ignore_eos):
     together, alone = (
         [grammars.matcher(regex(p), ignore_eos=ignore_eos) for p in patterns] for _ in range(2)
     )
-    executor = LLExecutor(2)
     for count in (0, 1, 2, 3, 2, 3):
         so_far = [t[: 2 * count if i == 0 else count] for i, t in enumerate(tokens)]
         want = np.stack([fill([m], [t])[0] for m, t in zip(alone, so_far, strict=True)])
-        assert np.array_equal(fill(together, so_far, executor=executor), want)
+        assert np.array_equal(fill(together, so_far), want)
         eos = unpacked(want)[:, EOS].tolist()
         # "aaa" is complete: nothing else is left, so its end is not avoided
         plain = [count > 0, count == 2, count > 0, count == 3]
         assert eos == ([False, False, False, count == 3] if ignore_eos else plain)
     wrong = [*so_far[:3], [*so_far[3], tokens[2][0]]]
     with pytest.raises(ParamError, match="after 3 tokens"):
-        fill(together, wrong, executor=executor)
-    assert np.array_equal(fill(together, so_far, executor=executor), want)
+        fill(together, wrong)
+    assert np.array_equal(fill(together, so_far), want)
 
 
 def test_an_avoided_end_among_many_words():
@@ -273,11 +272,16 @@ def test_an_avoided_end_among_many_words():
     assert np.array_equal(bits, want)
 
 
-def test_many_refuse_what_one_refuses_after_its_end(grammars, ascii_llm):
-    m, executor, text = grammars.matcher(regex("a")), LLExecutor(2), ids(ascii_llm, "a")
-    _follow([(m, text)], executor)
-    with pytest.raises(ParamError, match="after 1 tokens"):
-        _follow([(m, [*text, EOS])], executor)
+@pytest.mark.parametrize("slow", [False, True])
+def test_threads_are_asked_where_masks_take_long(grammars, monkeypatch, slow):
+    monkeypatch.setattr(masks, "SLOW", -1.0 if slow else 60.0)
+    made = Masks(torch.device("cpu"))
+    matchers = [grammars.matcher(regex(p)) for p in ("[a-z]", r"\d?", "[^!]") * FEW]
+    for count in (1, FEW, 3 * FEW):
+        want = np.stack([fill([m], [None])[0] for m in matchers[:count]])
+        assert np.array_equal(made.packed(matchers[:count], [None] * count).numpy(), want)
+        assert (made._executor is not None) == (slow and count > FEW)
+    made.close()
 
 
 def test_packed_bits_mean_the_same(grammars):
