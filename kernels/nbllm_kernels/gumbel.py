@@ -12,7 +12,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._triton import AVAILABLE, jit, next_power_of_2, require_contiguous, tl, use_triton
+from ._triton import (
+    AVAILABLE,
+    INTERPRETED,
+    jit,
+    next_power_of_2,
+    require_contiguous,
+    tl,
+    use_triton,
+)
 
 GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
 MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
@@ -45,13 +53,19 @@ def gumbel_ref(seeds: Tensor, positions: Tensor, token_ids: Tensor) -> Tensor:
 if AVAILABLE:
     # a kernel reads no global but a constant of Triton's
     _GAMMA, _MIX_1, _MIX_2 = tl.constexpr(GAMMA), tl.constexpr(MIX_1), tl.constexpr(MIX_2)
+    _INTERPRETED = tl.constexpr(INTERPRETED)
+
+
+@jit
+def _stirred(z):
+    z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * _MIX_1
+    return (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * _MIX_2
 
 
 @jit
 def mix_tile(z):
     """`mix` in a kernel, on a tile or a scalar of int64."""
-    z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * _MIX_1
-    z = (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * _MIX_2
+    z = _stirred(z)
     return z ^ ((z >> 31) & 0x1FFFFFFFF)
 
 
@@ -83,6 +97,30 @@ def gumbel_tile(stream, ids):
     w = 1.0 - u
     exact = tl.div_rn(-log_tile(w) * u, tl.where(w == 1.0, 1.0, 1.0 - w))
     return -log_tile(tl.where(w == 1.0, u, exact))
+
+
+@jit
+def _rough_log2(x):
+    """The hardware's logarithm to base 2: one instruction, to 2e-7 or a few units in the last place."""
+    if _INTERPRETED:
+        y = tl.log2(x)
+    else:
+        y = tl.inline_asm_elementwise(
+            "lg2.approx.ftz.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
+        )
+    return y
+
+
+@jit
+def gumbel_bound(stream, ids):
+    """No less than the noise of `gumbel_tile`, and close to it where that is large; much cheaper.
+
+    -log(-log1p(-u)) is at most -log(u), and near that where u is small. Of the 63 bits of u the first
+    30 are taken, which the last step of `mix` leaves as they are.
+    """
+    bits = _stirred(stream + (ids.to(tl.int64) + 1) * _GAMMA)
+    u = ((bits >> 32).to(tl.int32) & 0x7FFFFFFE).to(tl.float32) * 4.656612873077393e-10
+    return 2e-5 - 0.6931471805599453 * _rough_log2(u)
 
 
 @jit

@@ -24,14 +24,14 @@ import torch
 from torch import Tensor
 
 from ._triton import AVAILABLE, jit, next_power_of_2, require_contiguous, tl, use_triton
-from .gumbel import gumbel_ref, gumbel_tile, log_tile, stream_of
+from .gumbel import gumbel_bound, gumbel_ref, gumbel_tile, log_tile, stream_of
 
 STRETCH = 4096
 """Logits that one program reads."""
 CANDIDATES = 4096
 """The most tokens that are gathered for the exact cut."""
-TILE = 512
-"""Logits of a stretch that `_scan` takes at a time, so that their noise stays in registers."""
+TILE = 1024
+"""Logits that the threads of `_scan` have beside each other: 16 bytes each."""
 SLICE = 2048
 """As TILE, for `_level`, and twice as many as for `_near`."""
 BINS, FINENESS = 128, 12.0
@@ -93,16 +93,33 @@ def _scaled(z, t):
 
 
 @jit
-def _add_exponentials(x, top, total):
-    """(max, sum of exp(x - max)) with a tile more, each lane for itself; tops start finite."""
-    higher = tl.maximum(top, x)
-    return higher, total * tl.exp(top - higher) + tl.exp(x - higher)
-
-
-@jit
 def _sum_lanes(top, total):
     highest = tl.max(top, 0)
     return highest, tl.sum(total * tl.exp(top - highest), 0)
+
+
+@jit
+def _store_sum(to, x):
+    """(max, sum of exp(x - max)) of a tile."""
+    tops = tl.maximum(tl.max(x, 0), -1e30)
+    top, total = _sum_lanes(tops, tl.sum(tl.exp(x - tops[None, :]), 0))
+    tl.store(to, top)
+    tl.store(to + 1, total)
+
+
+@jit
+def _best_of(logits_ptr, start, stop, t, stream, TILE: tl.constexpr):
+    """(the highest score from start up to stop, its id), with the noise of every token."""
+    best = tl.full([TILE], float("-inf"), tl.float32)
+    best_ids = start + tl.arange(0, TILE)
+    for first in range(start, stop, TILE):
+        ids = first + tl.arange(0, TILE)
+        z = tl.load(logits_ptr + ids, ids < stop, other=float("-inf"))
+        score = _scaled(z, t) + gumbel_tile(stream, ids)
+        better = score > best
+        best, best_ids = tl.where(better, score, best), tl.where(better, ids, best_ids)
+    winner = tl.max(best, 0)
+    return winner, tl.min(tl.where(best == winner, best_ids, _HIGHEST), 0)
 
 
 @jit
@@ -132,35 +149,38 @@ def _scan_kernel(
     row = tl.load(rows_ptr + r)
     t, _k, _p, _m, filtered = _parameters(row, temperature_ptr, top_k_ptr, top_p_ptr, min_p_ptr)
     stream = stream_of(tl.load(seeds_ptr + row), tl.load(positions_ptr + row))
-    raw_top, top = tl.full([TILE], -1e30, tl.float32), tl.full([TILE], -1e30, tl.float32)
-    raw_total, total = tl.zeros([TILE], tl.float32), tl.zeros([TILE], tl.float32)
-    best = tl.full([TILE], float("-inf"), tl.float32)
-    best_ids = s * STRETCH + tl.arange(0, TILE)
-    for start in range(s * STRETCH, tl.minimum((s + 1) * STRETCH, V), TILE):
-        ids = start + tl.arange(0, TILE)
-        score = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf")).to(tl.float32)
-        raw = score
-        if RAW:
-            raw = tl.load(raw_ptr + r * V + ids, ids < V, other=float("-inf")).to(tl.float32)
-        raw_top, raw_total = _add_exponentials(raw, raw_top, raw_total)
-        if t > 0.0:
-            score = _scaled(score, t)
-            if filtered:
-                top, total = _add_exponentials(score, top, total)
-            else:
-                score += gumbel_tile(stream, ids)
-        better = score > best
-        best, best_ids = tl.where(better, score, best), tl.where(better, ids, best_ids)
-    part = r * tl.num_programs(1) + s
-    raw_highest, raw_sum = _sum_lanes(raw_top, raw_total)
-    highest, row_sum = _sum_lanes(top, total)
-    tl.store(sums_ptr + part * 5, raw_highest)
-    tl.store(sums_ptr + part * 5 + 1, raw_sum)
-    tl.store(sums_ptr + part * 5 + 2, highest)
-    tl.store(sums_ptr + part * 5 + 3, row_sum)
+    start, part = s * STRETCH, r * tl.num_programs(1) + s
+    ids = start + tl.arange(0, STRETCH // TILE)[:, None] * TILE + tl.arange(0, TILE)[None, :]
+    z = tl.load(logits_ptr + r * V + ids, ids < V, other=float("-inf")).to(tl.float32)
+    raw = z
+    if RAW:
+        raw = tl.load(raw_ptr + r * V + ids, ids < V, other=float("-inf")).to(tl.float32)
+    sums_ptr += part * 5
+    _store_sum(sums_ptr, raw)
+    draws = (t > 0.0) & (not filtered)
+    score = z
+    if draws:
+        # a reciprocal and a product round differently from a division
+        reciprocal = 1.0 / t
+        noise = gumbel_bound(stream, ids)
+        score = tl.maximum(z * (reciprocal * 0.9999995), z * (reciprocal * 1.0000005)) + noise
+    elif filtered:
+        score = _scaled(z, t)
+        _store_sum(sums_ptr + 2, score)
+    best, turn = tl.max(score, 0, return_indices=True, return_indices_tie_break_left=True)
+    best_ids = start + turn * TILE + tl.arange(0, TILE)
     winner = tl.max(best, 0)
-    tl.store(sums_ptr + part * 5 + 4, winner)
-    tl.store(ids_ptr + part, tl.min(tl.where(best == winner, best_ids, _HIGHEST), 0))
+    token = tl.min(tl.where(best == winner, best_ids, _HIGHEST), 0)
+    if draws & (winner > float("-inf")):
+        others = tl.max(tl.max(tl.where(ids == token, float("-inf"), score), 0), 0)
+        exact = _scaled(tl.load(logits_ptr + r * V + token), t) + gumbel_tile(stream, token)
+        if others < exact:
+            winner = exact
+        else:  # seldom: what another is worth may be more
+            stop = tl.minimum(start + STRETCH, V)
+            winner, token = _best_of(logits_ptr + r * V, start, stop, t, stream, TILE // 2)
+    tl.store(sums_ptr + 4, winner)
+    tl.store(ids_ptr + part, token)
 
 
 @jit

@@ -3,7 +3,7 @@ import torch
 from kernel_cases import DEVICE, ints
 
 from nbllm_kernels._triton import jit, tl
-from nbllm_kernels.gumbel import gumbel, gumbel_ref, mix, mix_tile
+from nbllm_kernels.gumbel import gumbel, gumbel_bound, gumbel_ref, mix, mix_tile, stream_of
 
 SEEDS = [0, 1, -1, 12345, (1 << 63) - 1, -(1 << 63)]
 
@@ -35,3 +35,23 @@ def test_ids_of_each_row():
     ids = ints([[9, 1, 70000], [2, 9, 0]])
     got = gumbel(seeds, positions, ids)
     torch.testing.assert_close(got, gumbel_ref(seeds, positions, ids), atol=2e-6, rtol=1e-6)
+
+
+@jit
+def _bound_kernel(seed, out_ptr, N: tl.constexpr):
+    ids = tl.program_id(0) * N + tl.arange(0, N)
+    stream = stream_of(tl.full([], seed, tl.int64), tl.full([], 0, tl.int64))
+    tl.store(out_ptr + ids, gumbel_bound(stream, ids))
+
+
+def test_a_bound_is_never_below_and_close_to_the_largest():
+    count, programs = 4096, 32
+    bound = torch.empty(count * programs, device=DEVICE)
+    _bound_kernel[(programs,)](7, bound, N=count)
+    ids = torch.arange(len(bound), device=DEVICE)
+    noise = gumbel_ref(ints([7]), ints([0]), ids)[0]
+    assert (bound > noise).all()
+    largest = noise > 6
+    assert largest.sum() > 100
+    # half of u, which is exp(-6) there
+    torch.testing.assert_close(bound[largest], noise[largest], atol=1.3e-3, rtol=0)

@@ -86,6 +86,17 @@ def test_masked_tokens_are_not_drawn():
     assert same(logits, parameters(PARAMETERS, 1), raw=raw).tolist() == [1] * 12
 
 
+@pytest.mark.parametrize("temperature", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("heavy", [1, 2, 40])
+def test_a_few_tokens_share_everything(heavy, temperature):
+    """The cheap bound of noise does not tell them apart."""
+    logits = randn(16 * DRAWS, 5000) - 60
+    logits[:, 700 : 700 + heavy] += 60
+    logits[::4, 4990] += 1000
+    logits[2, 5:] = -torch.inf
+    same(logits, parameters([(temperature, 0, 1.0, 0.0)], len(logits)), filters=False)
+
+
 def test_rows_through_a_map_and_no_filters():
     arrays = parameters([PARAMETERS[0], GREEDY], 2)
     logits, rows = randn(3, 1000), ints([3, 0, 1])
