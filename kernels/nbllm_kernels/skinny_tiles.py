@@ -98,7 +98,7 @@ _OF_BOTH = _blocks(
 _NONE = (None,) * 6
 ROWS: dict[tuple[int, int, bool], tuple[RowsTile | BlockTile | None, ...]] = {
     (4096, 1024, False): (
-        RowsTile(16, 4, 4, 255),
+        RowsTile(32, 8, 4, 255),
         *_blocks((64, 16, 256, 3, 4), (64, 32, 256, 3, 4), (64, 32, 256, 3, 4)),
         *_blocks((64, 64, 128, 4, 4), (64, 64, 128, 4, 4), None),
     ),
