@@ -21,7 +21,7 @@ from nbllm_kernels.prefill_attention import (
     work_for_prefill,
 )
 from nbllm_kernels.process_logits import Penalties, process_logits, process_logits_ref
-from nbllm_kernels.qkv_rope import qkv_rope, qkv_rope_ref
+from nbllm_kernels.qkv_rope import Projection, qkv_rope, qkv_rope_ref
 from nbllm_kernels.rms_norm import add_rms_norm, add_rms_norm_ref
 from nbllm_kernels.rope import rope_table
 from nbllm_kernels.route import route
@@ -33,7 +33,9 @@ from nbllm_kernels.top_logprobs import top_logprobs, top_logprobs_ref
 from nbllm_kernels.tree_attention import (
     Tree,
     arrivals_for,
+    begins_at_projection,
     tree_attention,
+    tree_attention_of,
     tree_attention_ref,
 )
 
@@ -394,6 +396,30 @@ def trees() -> Iterator[Case]:
 
         name = f"{model}, {groups} x {width} beams, prompt {prompt}, step {steps}"
         yield Case(name, calls, work, right)
+        if begins_at_projection(tree, heads, kv):
+            yield _from_projection(name, tree, kv, heads, steps, work)
+
+
+def _from_projection(
+    name: str, tree: Tree, kv: Tensor, heads: int, steps: int, work: float
+) -> Case:
+    """The same with what comes between a projection and its attention, in one launch."""
+    kv_heads, dim, width = kv.shape[3], kv.shape[5], tree.width
+    newest = (steps - 1) * width + torch.arange(width, device="cuda")
+    slots = (tree.own[:, newest // 64].long() * 64 + newest % 64).flatten()
+    positions = (tree.prompt_lens.long() + steps - 1).repeat_interleave(width)
+    of = Projection(positions, slots, rope_table(dim, 16384, 1e6, "cuda"))
+    x, arrivals = randn(len(slots), (heads + 2 * kv_heads) * dim), arrivals_for(tree, kv, heads)
+    calls = [
+        partial(tree_attention_of, x, of, kv, i, tree, dim**-0.5, heads, arrivals=arrivals)
+        for i in range(kv.shape[1])
+    ]
+
+    def right():
+        q = qkv_rope_ref(x, *of[:3], kv, 0, heads, *of[3:])
+        return close(calls[0](), tree_attention_ref(q, kv, 0, tree, dim**-0.5))
+
+    return Case(f"{name}, from the projection on", calls, work, right)
 
 
 def candidates() -> Iterator[Case]:

@@ -6,6 +6,7 @@ from kernel_cases import DEVICE, DTYPES, PAGE, check, ints, paged, poisoned, ran
 
 from nbllm_kernels import tree_attention as module
 from nbllm_kernels.qkv_rope import Projection, qkv_rope_ref
+from nbllm_kernels.skinny_linear import Norm, skinny_linear
 from nbllm_kernels.tree_attention import (
     Tree,
     arrivals_for,
@@ -182,6 +183,51 @@ def test_a_tree_grows_under_a_captured_graph(dtype):
         out.fill_(torch.nan)
         graph.replay()
         check(out, tree_attention_ref(q, kv, 1, tree, 0.088))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("num_heads", [16, 32])
+def test_from_the_projection_on_between_launches_that_overlap(num_heads):
+    """Layers of products and attention, each begun while the one before ends, and one by one."""
+    (width, kv_heads, dim, layers, size), dtype = (5, 8, 128, 12, 1024), torch.bfloat16
+    kv, tree, _ = grown([128], width, 40, kv_heads, dim, dtype, layers=layers)
+    newest = 39 * width + ints(range(width))
+    slots = (tree.own[:, newest // PAGE].long() * PAGE + newest % PAGE).flatten()
+    where = Projection(ints([128 + 39] * width), slots, randn(200, dim))
+    weights = [
+        randn(n, k, dtype=dtype) * k**-0.5
+        for n, k in (((num_heads + 2 * kv_heads) * dim, size), (size, num_heads * dim))
+    ]
+    norm = Norm(randn(size, dtype=dtype), None, 1e-6, center=False)
+    arrivals = arrivals_for(tree, kv, num_heads)
+
+    def chain(x, between=lambda: None):
+        for layer in range(layers):
+            qkv = skinny_linear(x, weights[0], norm=norm)
+            between()
+            y = tree_attention_of(
+                qkv, where, kv, layer, tree, dim**-0.5, num_heads, arrivals=arrivals
+            )
+            between()
+            x = skinny_linear(y.flatten(1), weights[1], add=x)
+            between()
+        return x
+
+    x = randn(width, size, dtype=dtype)
+    chain(x)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = chain(x)
+    for _ in range(5):
+        x.copy_(randn(width, size, dtype=dtype))
+        want = chain(x, torch.cuda.synchronize)
+        assert want.isfinite().all()
+        for _ in range(20):
+            # what a layer's beams have just said must not be there yet
+            kv[slots // PAGE, :, :, :, slots % PAGE] = torch.nan
+            out.fill_(torch.nan)
+            graph.replay()
+            assert torch.equal(out, want)
 
 
 @pytest.mark.gpu
