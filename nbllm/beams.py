@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -64,8 +64,13 @@ class History:
         spell: Callable[[int], str],
     ):
         self.prompt_ids, self.params, self.eos_ids = prompt_ids, params, eos_ids
-        self.aborted, self.decode, self.spell = aborted, decode, spell
+        self.aborted, self.decode, self._spell = aborted, decode, spell
         self._wave, self._index = steps, index
+
+    @cached_property
+    def spell(self) -> Callable[[int], str]:
+        """One id to its text, remembered."""
+        return cache(self._spell)
 
     @cached_property
     def _steps(self) -> list[tuple[Step, int]]:

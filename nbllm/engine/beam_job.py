@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
 from nbllm.beams import History
 from nbllm.outputs import BeamSearchOutput, CompletionOutput, RequestMetrics, RequestOutput
@@ -79,7 +79,7 @@ class _Searching:
             search.index,
             aborted=self.request.finish_reason in (None, "abort"),
             decode=partial(tokenizer.decode, skip_special_tokens=search.params.skip_special_tokens),
-            spell=cache(lambda token: tokenizer.decode([token], skip_special_tokens=False)),
+            spell=lambda token: tokenizer.decode([token], skip_special_tokens=False),
         )
 
     def _metrics(self) -> RequestMetrics:

@@ -211,7 +211,8 @@ class CapturedWave:
                 seat.words,
                 seat.idle,
             )
-            for _ in range(min(most, last - first)):
+            # ever fewer of the last ones: little is left to read when the device has done them
+            for _ in range(min(most, -(-(last - first) // 2))):
                 graph.replay()
                 self._launched += 1
             self._fetch(seat, first)
@@ -250,54 +251,55 @@ class CapturedWave:
         count, new = len(self.requests), list[Step]()
         at = [s % RECORDS for s in steps]
         every = {name: field[at, :count] for name, field in self._fields.items()}
-        ended, lives = self.progress.ended.copy(), self.progress.lives.copy()
-        finished = self._finished
-        for i, step in enumerate(steps):
-            # those that are done do not write any more; of those aborted nobody wants to know
-            groups = np.flatnonzero((every["made"][i] == step + 1) & ~finished)
+        # those that are done do not write any more; of those aborted nobody wants to know
+        made = (every["made"] == np.array(steps)[:, None] + 1) & ~self._finished
+        lives = np.concatenate((self.progress.lives[None], every["totals"] > -np.inf))
+        real = lives[:-1, :, :, None] & (every["logprobs"] > -np.inf)
+        every["completed"] = self.ends.take(every["tokens"]) & real
+        for i in range(len(steps)):
+            groups = np.flatnonzero(made[i])
             if not len(groups):
                 break
             of = slice(None) if len(groups) == count else groups
-            record = {name: array[i][of] for name, array in every.items()}
-            real = lives[of][:, :, None] & (record["logprobs"] > -np.inf)
             new.append(
                 Step(
                     groups=groups,
-                    tokens=record["tokens"],
-                    logprobs=record["logprobs"],
+                    tokens=every["tokens"][i, of],
+                    logprobs=every["logprobs"][i, of],
                     ranks=None,
-                    completed=self.ends[record["tokens"]] & real,
-                    kept=record["parents"],
-                    scores=record["totals"],
+                    completed=every["completed"][i, of],
+                    kept=every["parents"][i, of],
+                    scores=every["totals"][i, of],
                 )
             )
-            ended[of] |= record["ended"].astype(bool)
-            lives[of] = record["totals"] > -np.inf
-        return Progress(num=steps.start + len(new), ended=ended, lives=lives), new
+        ended = self.progress.ended | (made & (every["ended"] > 0)).any(0)
+        # of those that have ended nobody asks which beams live
+        return Progress(num=steps.start + len(new), ended=ended, lives=lives[len(new)]), new
 
     def _first(self, searches: list[Search], runner: CudaRunner) -> Tensor:
         """The words of a state before the first step; the prompts may be running yet."""
         shape, params, device = self.shape, searches[0].params, runner.device
         host = torch.empty(shape.given_words, dtype=torch.int32, pin_memory=runner.on_gpu)
         host.numpy().fill(0)
-        of, count = shape.views(host), len(searches)
+        of, count = {n: v.numpy() for n, v in shape.views(host).items()}, len(searches)
         of["done"][count:] = 1
-        of["limit"][:count] = torch.from_numpy(self.limits)
-        of["prompt_lens"][:count] = torch.tensor([len(r.tokens) - 1 for r in self.requests])
-        of["newest"][:count] = torch.tensor([r.tokens[-1] for r in self.requests])[:, None]
+        of["limit"][:count] = self.limits
+        of["prompt_lens"][:count] = [len(r.tokens) - 1 for r in self.requests]
+        of["newest"][:count] = [[r.tokens[-1]] for r in self.requests]
         # one beam; the others come to life with the first step
-        of["scores"].fill_(-torch.inf)[:, 0] = 0.0
-        of["counts"].fill_(shape.width)
-        of["temperature"].fill_(params.temperature if params.temperature >= GREEDY_BELOW else 1.0)
-        of["ends"].copy_(torch.from_numpy(np.packbits(self.ends, bitorder="little").view(np.int32)))
+        of["scores"].fill(-np.inf)
+        of["scores"][:, 0] = 0.0
+        of["counts"].fill(shape.width)
+        of["temperature"].fill(params.temperature if params.temperature >= GREEDY_BELOW else 1.0)
+        of["ends"][:] = np.packbits(self.ends, bitorder="little").view(np.int32)
         for i, (request, search) in enumerate(zip(self.requests, searches, strict=True)):
-            of["pages"][i, : len(request.pages)] = torch.tensor(request.pages)
-            of["own"][i, : len(search.pages)] = torch.tensor(search.pages)
+            of["pages"][i, : len(request.pages)] = request.pages
+            of["own"][i, : len(search.pages)] = search.pages
         words = torch.zeros(shape.num_words, dtype=torch.int32, device=device)
         words[: len(host)].copy_(host, non_blocking=True)
-        state, beam = shape.state(words), torch.arange(shape.width, device=device)
-        state.seen_tokens[:, : shape.width] = beam
-        state.seen[:, : shape.width] = 1 << beam
+        state, beam = shape.views(words), torch.arange(shape.width, device=device)
+        state["seen_tokens"][:, : shape.width] = beam
+        state["seen"][:, : shape.width] = 1 << beam
         return words
 
 

@@ -152,14 +152,10 @@ class DeviceRows:
             self._num_pages[which], self._placement[which] = 0, rows.placement[which]
             places += [self._stops(row) for row in which[(rows.wants[which] & STOPS) > 0]]
         width = host["pages"].shape[1]
-        more = num_pages - self._num_pages[index]
-        one = more == 1
-        if one.any():  # most often a row has filled a page
-            row, new = index[one], num_pages[one] - 1
-            host["pages"][row, new] = rows.pages[row, new]
-            places.append(self._places("pages", row * width + new))
-        for row, count in zip(index[more > 1], num_pages[more > 1], strict=True):
-            new = np.arange(int(self._num_pages[row]), int(count))
+        more = np.maximum(num_pages - self._num_pages[index], 0)
+        if more.any():
+            row = index.repeat(more)
+            new = np.arange(len(row)) + (num_pages - more.cumsum()).repeat(more)
             host["pages"][row, new] = rows.pages[row, new]
             places.append(self._places("pages", row * width + new))
         self._num_pages[index] = num_pages

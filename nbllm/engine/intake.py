@@ -19,6 +19,9 @@ from .request import Request
 from .search import Search, check_room, check_search
 from .text import Tokenizer, TokenText
 
+UNDRAWN = SamplingParams()
+"""The parameters of a request that is searched: nothing of it is sampled."""
+
 
 class Intake:
     """Makes the requests of one model: knows its tokenizer, its vocabulary and its limits."""
@@ -215,7 +218,7 @@ class Intake:
             id=id,
             tokens=list(ids),
             num_prompt=len(ids),
-            params=SamplingParams(),
+            params=UNDRAWN,
             limit=len(ids) + search.limit,
             eos_ids=frozenset(),
             seed=0,
