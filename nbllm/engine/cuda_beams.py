@@ -32,6 +32,7 @@ from nbllm_kernels.likeliest import MAX_K, likeliest
 from nbllm_kernels.tree_attention import MAX_WIDTH
 
 from .beam import search_of
+from .driver import wait_for
 from .graphs import size_of
 from .request import Request
 from .search import Search
@@ -196,7 +197,7 @@ class CapturedWave:
     def _recover(self, seat: Seat, runner: CudaRunner) -> None:
         """After an interrupt: see how far the device is, and take what it has."""
         if runner.on_gpu:
-            torch.cuda.synchronize(runner.device)
+            wait_for(runner.device)
         self._pending.clear()
         self._launched = int(seat.state.step.max())
         if self._launched > self.progress.num:

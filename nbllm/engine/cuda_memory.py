@@ -3,20 +3,20 @@
 CUDA's virtual memory management: addresses are reserved once, physical memory is created, mapped
 behind a part of them and unmapped again. A captured graph knows addresses alone, so it goes on working.
 
-The driver's own library is called, which is there wherever torch finds an NVIDIA GPU, whatever version
-of CUDA torch was built for; and it writes a handle to where it is kept, so that no interrupt can come
-between and lose one. Source: CUDA Driver API, "Virtual Memory Management".
+The driver's own library is called, whatever version of CUDA torch was built for; and it writes a handle
+to where it is kept, so that no interrupt can come between and lose one. Source: CUDA Driver API, "Virtual Memory Management".
 """
 
 from __future__ import annotations
 
 import ctypes
 from ctypes import Array, Structure, byref, c_int, c_size_t, c_ubyte, c_uint64, c_ushort, c_void_p
-from functools import cache
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from .driver import library, wait_for
 
 OUT_OF_MEMORY = 2
 MUCH = 64 << 20
@@ -121,7 +121,7 @@ class CudaMapper:
         return torch.as_tensor(_Bytes(address, size), device=self.device)
 
     def wait(self) -> None:
-        torch.cuda.synchronize(self.device)
+        wait_for(self.device)
 
     def busy(self) -> bool:
         return torch.cuda.is_current_stream_capturing()
@@ -138,21 +138,13 @@ class CudaMapper:
 
 def mapper(device: torch.device) -> CudaMapper | None:
     """The mapper of a GPU; None where there is no such thing: a CPU, ROCm, an old or virtual GPU."""
-    if device.type != "cuda" or (library := _library()) is None:
+    if device.type != "cuda" or (driver := library()) is None:
         return None
     index = torch.cuda.current_device() if device.index is None else device.index
     torch.cuda.mem_get_info(index)  # makes the device's context, which the driver's calls need
     supported = c_int()
-    code = library.cuDeviceGetAttribute(byref(supported), c_int(MAPPING_SUPPORTED), c_int(index))
-    return CudaMapper(torch.device("cuda", index), library) if not code and supported else None
-
-
-@cache
-def _library() -> ctypes.CDLL | None:
-    try:
-        return ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None
+    code = driver.cuDeviceGetAttribute(byref(supported), c_int(MAPPING_SUPPORTED), c_int(index))
+    return CudaMapper(torch.device("cuda", index), driver) if not code and supported else None
 
 
 class _Location(Structure):

@@ -33,6 +33,7 @@ from .columns import Column, find, stacked
 from .cuda_beams import CapturedWave, Seat, captures
 from .device_rows import DeviceRows
 from .draws import Draws, allowed_of, packed
+from .driver import wait_for
 from .graphs import Graphs, size_of
 from .logits import ends_of_bad_words
 from .needs import GRAMMAR, HOST, Needs, stops_of
@@ -172,7 +173,7 @@ class CudaRunner(Runner):
         self._launched.clear()
         self._whole = False
         if self.on_gpu:
-            torch.cuda.synchronize(self.device)
+            wait_for(self.device)
         self.graphs.close()
         self._seats.clear()
 
@@ -182,7 +183,7 @@ class CudaRunner(Runner):
             self._launched.clear()
             self._begun = None
             if self.on_gpu:
-                torch.cuda.synchronize(self.device)
+                wait_for(self.device)
             self.on_device.forget()
             self.draws.ring.restart()
         self._whole = False

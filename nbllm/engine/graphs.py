@@ -8,7 +8,6 @@ graphs share: they run one after the other, and what one leaves behind is read b
 from __future__ import annotations
 
 import gc
-import threading
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import cache
@@ -17,10 +16,9 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-T = TypeVar("T")
+from .driver import CAPTURING, new_stream
 
-_CAPTURING = threading.Lock()
-"""Held by whoever captures: all engines of a process share a stream for it, and the garbage collector."""
+T = TypeVar("T")
 
 SIZES = (1, 2, 4, 8, *range(16, 33, 8), 48, 64, 96, 128, *range(160, 257, 32), *range(320, 513, 64))
 """Rows of captured steps; beyond, multiples of 128."""
@@ -66,7 +64,7 @@ class Graphs:
         """
         if key not in self._made:
             if self.device.type == "cuda":
-                with _CAPTURING:
+                with CAPTURING:
                     self._made[key] = self._capture(function, rows, idle)
             else:
                 self._made[key] = Eager(lambda: function(rows), None)
@@ -107,6 +105,9 @@ class Graphs:
                 if torch.cuda.is_current_stream_capturing():
                     with suppress(RuntimeError):
                         graph.capture_end()
+                # where that has failed torch would never again free memory of this GPU
+                with suppress(RuntimeError):
+                    torch._C._cuda_endAllocateToPool(side.device_index, self._pool)
                 raise
             finally:
                 if collects:
@@ -120,5 +121,6 @@ def _nothing() -> None: ...
 
 @cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    # one in a process: libraries keep a workspace for every stream that they have seen
-    return torch.cuda.Stream(device)
+    # one in a process: libraries keep a workspace for every stream that they have seen; its own: what
+    # another thread does on a stream that captures ends the capture
+    return new_stream(device)

@@ -14,6 +14,8 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
+from .driver import wait_for
+
 PIECE, BUFFERS = 16 << 20, 4
 """Bytes of a buffer, and their number."""
 
@@ -56,7 +58,7 @@ class Ferry:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        torch.cuda.synchronize(self.device)
+        wait_for(self.device)
         runtime = torch.cuda.cudart()
         if self._locked and runtime is not None:
             runtime.cudaHostUnregister(self._memory.data_ptr())

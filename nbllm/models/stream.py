@@ -64,9 +64,8 @@ class Stream:
         count = min(THREADS, os.cpu_count() or 1, len(self._left))
         try:
             if self.device.type == "cuda":
-                torch.cuda.synchronize(
-                    self.device
-                )  # what was written on another stream comes first
+                # what was written on another stream comes first
+                torch.cuda.current_stream(self.device).synchronize()
             for i in range(count):
                 thread = threading.Thread(target=self._work, name=f"weights {i}", daemon=True)
                 self._threads.append(thread)

@@ -6,6 +6,7 @@ Everywhere its twin runs these tests, which is the same code over references; on
 
 import gc
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from random_prompts import prompts, tokens
 from tiny_models import write_model
 
 from nbllm import LLM, BeamSearchParams, SamplingParams
+from nbllm.engine.driver import wait_for
 from nbllm.engine.graphs import Graphs, size_of
 from nbllm.prompts import as_prompts
 
@@ -227,6 +229,61 @@ def test_nothing_is_collected_while_a_step_is_captured():
     graphs = Graphs(torch.device("cuda", 0))
     assert graphs.get("step", step, x, torch.zeros_like(x)).replay().tolist() == [1] * 4
     assert gc.isenabled()
+
+
+@pytest.mark.gpu
+def test_other_threads_go_on_while_steps_are_captured():
+    """On torch's streams, which are dealt out again and again; who waits for all of a GPU has a turn."""
+    device, over, failed = torch.device("cuda", 0), threading.Event(), []
+    x, many = torch.zeros(4, device=device), torch.ones(1 << 20, device=device)
+
+    def work():
+        try:
+            while not over.is_set():
+                with torch.cuda.stream(torch.cuda.Stream(device)):
+                    assert many.sum().item() == 1 << 20
+                wait_for(device)
+        except BaseException as error:
+            failed.append(error)
+
+    def step(x):
+        for _ in range(300):
+            x = x + 1
+        return x
+
+    threads, graphs = [threading.Thread(target=work) for _ in range(3)], Graphs(device)
+    for thread in threads:
+        thread.start()
+    try:
+        for i in range(30):
+            out = graphs.get(i, step, x, torch.zeros_like(x)).replay()
+            assert out.tolist() == [300] * 4
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert not failed
+
+
+@pytest.mark.gpu
+def test_a_capture_that_fails_does_not_keep_memory():
+    def step(x):
+        if torch.cuda.is_current_stream_capturing():
+            torch.cuda.synchronize()  # which ends it
+        return x + 1
+
+    x, graphs = torch.zeros(4, device="cuda"), Graphs(torch.device("cuda", 0))
+    with pytest.raises(RuntimeError):
+        graphs.get("step", step, x, torch.zeros_like(x))
+    torch.cuda.empty_cache()
+    free = torch.cuda.mem_get_info()[0]
+    mine = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
+    assert torch.cuda.mem_get_info()[0] <= free - (1 << 30)
+    del mine
+    torch.cuda.empty_cache()
+    assert torch.cuda.mem_get_info()[0] >= free - (1 << 20)
+    again = graphs.get("other", lambda x: x + 1, x, torch.zeros_like(x))
+    assert again.replay().tolist() == [1] * 4
 
 
 @pytest.mark.gpu
