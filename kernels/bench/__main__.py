@@ -90,7 +90,7 @@ def keep(path: Path, rows: list[tuple]) -> None:
     order = list(CASES)
     found = sorted([*others, *rows], key=lambda row: order.index(row[0]))
     with path.open("w", newline="") as file:
-        csv.writer(file).writerows([COLUMNS, *found])
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *found])
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def products() -> Iterator[Case]:
                     "gate": gate,
                     "add": randn(rows, size_out) if add and not parts else None,
                 }
-                calls = [partial(skinny_linear, x, w, **options) for w in weights]
+                calls = [partial(skinny_linear, x, w, tile=tile, **options) for w in weights]
 
                 def right(call=calls[0], x=x, w=weights[0], options=options, parts=parts):
                     got = call().sum(0) if parts else call()

@@ -101,19 +101,23 @@ class Graphs:
                 out = function(rows)
                 graph.capture_end()
             except BaseException:
-                # whatever came between, the stream must not go on recording
-                if torch.cuda.is_current_stream_capturing():
-                    with suppress(RuntimeError):
-                        graph.capture_end()
-                # where that has failed torch would never again free memory of this GPU
-                with suppress(RuntimeError):
-                    torch._C._cuda_endAllocateToPool(side.device_index, self._pool)
+                self._give_up(graph, side)
                 raise
             finally:
                 if collects:
                     gc.enable()
         present.wait_stream(side)
         return Captured(graph.replay, out)
+
+    def _give_up(self, graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream) -> None:
+        """End a capture, whatever came between, or had ended it already."""
+        with suppress(RuntimeError):
+            if torch.cuda.is_current_stream_capturing():
+                graph.capture_end()
+        # one that had ended is still under way to torch, which frees no memory, and refuses the pool
+        with suppress(RuntimeError):
+            torch._C._cuda_endAllocateToPool(stream.device_index, self._pool)
+            self._pool = None
 
 
 def _nothing() -> None: ...
