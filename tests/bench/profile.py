@@ -1,7 +1,8 @@
-"""Where a GPU's time goes: for each workload the kernels of a step, and how long nothing ran.
+"""Where a GPU's time goes: for each workload the kernels of a step, and how long nothing ran, and when.
 
 The times of kernels are torch's profiler's, which runs them a little apart; the wall time is taken
-before, without it. `busy` is the time in which at least one kernel ran.
+before, without it. `busy` is the time in which at least one kernel ran. A launch that begins early is
+counted from when it begins, so that kernels add up to more than that.
 """
 
 from __future__ import annotations
@@ -24,10 +25,15 @@ from nbllm.prompts import as_prompts
 
 from .gpu import KV_BYTES, LONG, greedy, many, random_prompts, write_folder
 
-SHOWN = 12
-"""Kernels of a workload that are listed; the rest is one row."""
+SHOWN, GAPS, SHORT = 12, 4, 1.0
+"""Kernels of a workload that are listed, the rest being one row; and pairs of kernels with the longest
+waits between them, of more than so many µs each."""
 ROWS = ((1, 128), (8, 1000), (32, 1000), (64, 600), (128, 600), (256, 600))
 """Decoding requests, and tokens in the cache of each."""
+
+
+Span = tuple[float, float, str]
+"""µs at which a kernel began and ended, and its name."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,15 @@ def works(llm: LLM) -> Iterator[Work]:
     yield Work("prompt of 128", lambda: generated(random_prompts(1, 128, 128, 1)))
     if llm.max_model_len >= 8000:
         yield Work("prompt of 7900", lambda: generated(LONG))
-    prompts = many()[0]
+    prompts, each = many()
     yield Work("256 prompts", lambda: generated(prompts))
+
+    def answered() -> int:
+        llm.reset_prefix_cache()
+        llm.generate(prompts, each, use_tqdm=False)
+        return max(p.max_tokens or 0 for p in each)
+
+    yield Work("256 requests", answered)
     yield Work("beams 5 x 1", lambda: searched(5, 1))
     yield Work("beams 8 x 16", lambda: searched(8, 16))
 
@@ -98,12 +111,11 @@ def measure(work: Work) -> Iterator[tuple[str, float, str]]:
     with profile(activities=[ProfilerActivity.CUDA]) as found:
         steps = work.run()
         torch.cuda.synchronize()
-    spans = [
-        (e.time_range.start, e.time_range.end, _short(e.name))
-        for e in found.events()
-        if e.device_type == DeviceType.CUDA
-    ]
-    yield f"{work.name}, busy", _union(spans) / steps, "µs"
+    spans = _spans(found)
+    yield f"{work.name}, busy", sum(end - start for start, end in _busy(spans)) / steps, "µs"
+    for (before, after), waits in _gaps(spans)[:GAPS]:
+        label = f"{work.name}, {len(waits) / steps:.3g} x nothing from {before} to {after}"
+        yield label, sum(waits) / steps, "µs"
     times: dict[str, list[float]] = defaultdict(list)
     for start, end, name in spans:
         times[name].append(end - start)
@@ -117,12 +129,36 @@ def measure(work: Work) -> Iterator[tuple[str, float, str]]:
         yield f"{work.name}, {count:.3g} x others", total, "µs"
 
 
-def _union(spans: list[tuple[float, float, str]]) -> float:
-    total, reached = 0.0, float("-inf")
-    for start, end, _ in sorted(spans):
-        total += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return total
+def _spans(found: profile) -> list[Span]:
+    """What ran, in the order in which it began; a list of events of torch takes minutes for so many."""
+    assert found.profiler is not None, "it has run"
+    events = found.profiler.kineto_results.events()
+    return sorted(
+        (e.start_ns() / 1e3, (e.start_ns() + e.duration_ns()) / 1e3, _short(e.name()))
+        for e in events
+        if e.device_type() == DeviceType.CUDA
+    )
+
+
+def _busy(spans: list[Span]) -> Iterator[tuple[float, float]]:
+    """Stretches in which something ran, those that touch as several."""
+    reached = float("-inf")
+    for start, end, _ in spans:
+        if end > reached:
+            yield max(start, reached), end
+            reached = end
+
+
+def _gaps(spans: list[Span]) -> list[tuple[tuple[str, str], list[float]]]:
+    """Waits by what ran before and after them, the longest in all first."""
+    gaps: dict[tuple[str, str], list[float]] = defaultdict(list)
+    reached, last = float("inf"), ""
+    for start, end, name in spans:
+        if start > reached + SHORT:
+            gaps[last, name].append(start - reached)
+        if end > reached or not last:
+            reached, last = end, name
+    return sorted(gaps.items(), key=lambda item: -sum(item[1]))
 
 
 def _short(name: str) -> str:
