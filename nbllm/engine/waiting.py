@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
@@ -55,21 +56,19 @@ def finish(
     engine: Engine, jobs: Sequence[Work[Output]], use_tqdm: Progress, at_once: int | None = None
 ) -> list[Output]:
     """Run the jobs to their end, `at_once` at a time; their outputs, in order."""
-    make = (
-        use_tqdm
-        if callable(use_tqdm)
-        else partial(_Bar, disable=not use_tqdm, delay=2, leave=False)
-    )
-    bar = make(total=len(jobs), unit="prompt")
+    make = use_tqdm if callable(use_tqdm) else partial(_Bar, delay=2, leave=False)
+    bar = make(total=len(jobs), unit="prompt") if use_tqdm else None
     size = at_once or max(len(jobs), 1)
-    with bar, Owned(engine, jobs), Owned(engine, jobs) as owned:
+    shown = nullcontext() if bar is None else bar
+    with shown, Owned(engine, jobs), Owned(engine, jobs) as owned:
         for begin in range(0, len(jobs), size):
             pending = list(jobs[begin : begin + size])
             owned.start(pending)
             while pending:
                 if pending[-1].finished:
                     pending.pop().check()
-                    bar.update(1)
+                    if bar is not None:
+                        bar.update(1)
                 else:
                     pending[-1].mark()
                     engine.step(unless=pending[-1].moved)
