@@ -5,13 +5,15 @@ x = logits / temperature, in the order (x descending, id ascending); kept is the
     keep, less than top_p before;       token = argmax over kept of x + gumbel(seed, position, id)
 
 Bound by reading the logits. Most kernels have one program for each stretch of a row: `_scan` finds
-maxima, sums of exponentials, and draws in rows without filters. For rows with filters `_histogram`
-counts the tokens by their distance from the maximum, `_limit` finds one that is sure to hold all that
-can be kept, `_near` takes those out, and `_choose`, one program a row, finds the exact cut among them
-by bisection on the ordered bits of x, and draws. If they are too many, `_level` sums count and
-probability within some distances, and once more within the last of them; `_gather` takes out only
-the tokens of that part, and `_draw` draws in the whole row; if even these are too many, as many
-equal logits are, the cut is found in the whole row, slowly. `_finish` merges the stretches.
+maxima, sums of exponentials, and draws in rows without filters: with a bound of the noise, cheaper than
+the noise, it finds the token to compute that for, and whether another could be worth more. For rows
+with filters `_histogram` counts the tokens by their distance from the maximum, `_limit` finds one that
+is sure to hold all that can be kept, `_near` takes those out, and `_choose`, one program a row, finds
+the exact cut among them by bisection on the ordered bits of x, and draws. If they are too many,
+`_level` sums count and probability within some distances, and once more within the last of them;
+`_gather` takes out only the tokens of that part, and `_draw` draws in the whole row; if even these are
+too many, as many equal logits are, the cut is found in the whole row, slowly. `_finish` merges the
+stretches.
 """
 
 # in a kernel, types are Triton's business
@@ -31,9 +33,9 @@ STRETCH = 4096
 CANDIDATES = 4096
 """The most tokens that are gathered for the exact cut."""
 TILE = 1024
-"""Logits that the threads of `_scan` have beside each other: 16 bytes each."""
+"""Logits of a stretch that the threads of `_scan` have beside each other: eight each."""
 SLICE = 2048
-"""As TILE, for `_level`, and twice as many as for `_near`."""
+"""Logits of a stretch that `_level` takes at a time, and twice as many as `_near` does."""
 BINS, FINENESS = 128, 12.0
 """Distances d are counted by FINENESS * log2(1 + d / 2): 0.12 wide near the maximum, 0.7 at 10."""
 LEVELS, NEAREST, RATIO = 12, 0.5, 1.6
@@ -167,6 +169,8 @@ def _scan_kernel(
     elif filtered:
         score = _scaled(z, t)
         _store_sum(sums_ptr + 2, score)
+    # what is no number is never taken: neither a NaN of the model nor a forbidden one's -inf + inf
+    score = tl.where(score == score, score, float("-inf"))
     best, turn = tl.max(score, 0, return_indices=True, return_indices_tie_break_left=True)
     best_ids = start + turn * TILE + tl.arange(0, TILE)
     winner = tl.max(best, 0)

@@ -4,7 +4,8 @@ CUDA's virtual memory management: addresses are reserved once, physical memory i
 behind a part of them and unmapped again. A captured graph knows addresses alone, so it goes on working.
 
 The driver's own library is called, whatever version of CUDA torch was built for; and it writes a handle
-to where it is kept, so that no interrupt can come between and lose one. Source: CUDA Driver API, "Virtual Memory Management".
+to where it is kept, so that no interrupt can come between and lose one. Source: CUDA Driver API,
+"Virtual Memory Management".
 """
 
 from __future__ import annotations

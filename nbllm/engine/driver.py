@@ -9,8 +9,9 @@ from functools import cache
 import torch
 
 CAPTURING = threading.RLock()
-"""Held by whoever captures: one at a time has the stream for it, and the garbage collector. And by who
-waits for a whole GPU, which may not be while a stream captures: both would fail."""
+"""Held by whoever captures, while kernels are compiled too: one at a time has the stream for it, and the
+garbage collector. And by who waits for a whole GPU, which may not be while a stream captures: both would
+fail."""
 
 NON_BLOCKING = 1
 """Of a stream: it does not wait for the legacy default stream, nor that for it."""
@@ -32,7 +33,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def new_stream(device: torch.device) -> torch.cuda.Stream:
-    """A stream that nobody else has, for as long as the process lives.
+    """A stream that nobody else has, for as long as the process lives, where there is CUDA's driver.
 
     Those of `torch.cuda.Stream` are the same 32 over and over again.
     """

@@ -110,7 +110,7 @@ def _queue(llm: LLM) -> Iterator[tuple[str, float, str]]:
         llm.generate(warm, greedy(SHORT), use_tqdm=False)
     for queued in QUEUED:
         prompts, times = random_prompts(SEATS * queued, 64, 64, queued), []
-        # about as many prompts each, so that a host that is busy for a moment weighs the same
+        # short runs several times, since a host that is busy for a moment weighs more there
         for _ in range(max(1, QUEUED[-1] // queued // 3)):
             llm.reset_prefix_cache()
             begin = time.perf_counter()

@@ -5,6 +5,7 @@ import torch
 from kernel_cases import DEVICE, ints, poisoned, randn
 
 from nbllm.engine.sampler import choose
+from nbllm_kernels.gumbel import GAMMA, mix
 from nbllm_kernels.sample import CANDIDATES, sample, sample_ref
 
 # temperature, top_k, top_p, min_p
@@ -86,7 +87,34 @@ def test_masked_tokens_are_not_drawn():
     assert same(logits, parameters(PARAMETERS, 1), raw=raw).tolist() == [1] * 12
 
 
-@pytest.mark.parametrize("temperature", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_what_is_no_number_is_never_taken(temperature):
+    logits = randn(5, 9000)
+    logits[0] = torch.nan
+    logits[1, :4096] = torch.nan
+    logits[2, 2053] = torch.nan
+    logits[2, 5] = 50.0  # before it, in the same lane
+    logits[3, ::2] = torch.nan
+    rows, arrays = torch.arange(5, device=DEVICE), parameters([(temperature, 0, 1.0, 0.0)], 5)
+    got, _ = sample(logits, rows, *arrays, filters=False)
+    want, _ = sample_ref(logits.nan_to_num(nan=-torch.inf), rows, *arrays)
+    assert got[1:].tolist() == want[1:].tolist()
+    assert got[0] == 0
+
+
+def test_an_endless_bound_allows_nothing():
+    """The noise of token 2053 is large beyond what its bound tells."""
+    arrays = parameters([(1.0, 0, 1.0, 0.0)], 2)
+    arrays[4:] = ints([7081236542667885516] * 2), ints([3, 3])
+    bits = mix(mix(mix(arrays[4]) + 4 * ints([GAMMA])) + 2054 * ints([GAMMA]))
+    assert not (bits >> 33 & (1 << 30) - 1).any()
+    logits = torch.full((2, 5000), -torch.inf, device=DEVICE)
+    logits[:, 5] = 0.0
+    logits[1, 2053] = -2.0
+    assert same(logits, arrays, filters=False).tolist() == [5, 2053]
+
+
+@pytest.mark.parametrize("temperature", [1e-5, 0.01, 1.0, 30.0])
 @pytest.mark.parametrize("heavy", [1, 2, 40])
 def test_a_few_tokens_share_everything(heavy, temperature):
     """The cheap bound of noise does not tell them apart."""
