@@ -51,7 +51,8 @@ def same(logits, arrays, **options):
     for name in ("filters", "ordered"):
         options.pop(name, None)
     want, want_logprobs = sample_ref(logits, rows, *arrays, **options)
-    assert got.tolist() == want.tolist()
+    # some of them: thousands of tokens side by side would take pytest minutes to show
+    assert (got != want).nonzero().flatten().tolist()[:9] == []
     torch.testing.assert_close(logprobs, want_logprobs, atol=1e-4, rtol=1e-5)
     return got
 
