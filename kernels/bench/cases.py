@@ -14,6 +14,7 @@ from nbllm_kernels.decode_attention import (
     work_for_decode,
 )
 from nbllm_kernels.experts import experts, experts_ref
+from nbllm_kernels.gated_linear import gated_linear, gated_linear_ref
 from nbllm_kernels.likeliest import likeliest, likeliest_ref
 from nbllm_kernels.prefill_attention import (
     prefill_attention,
@@ -146,6 +147,21 @@ def products() -> Iterator[Case]:
 
                 norm_or_sum = " with norm" if options["norm"] else " with sum" if add else ""
                 yield Case(f"{model}, {name}{norm_or_sum}, {rows} rows", calls, work, right)
+
+
+def gated_products() -> Iterator[Case]:
+    for model, shapes in PRODUCTS.items():
+        for _name, size_out, size, _norm, gate, _add in shapes:
+            for tokens in (2048, 7900, 16384) if gate else ():
+                x, weight = randn(tokens, size), randn(size_out, size) * size**-0.5
+
+                def right(x=x, weight=weight):
+                    wide = gated_linear_ref(x.float(), weight.float(), None, "silu")
+                    return close(gated_linear(x, weight, None, "silu"), wide)
+
+                call = partial(gated_linear, x, weight, None, "silu")
+                flops = 2 * tokens * size_out * size
+                yield Case(f"{model}, {tokens} tokens", [call], flops, right, "TFLOP/s")
 
 
 def qkv() -> Iterator[Case]:
@@ -471,6 +487,7 @@ CASES = {
     "rms_norm": norms,
     "silu_mul": gates,
     "skinny_linear": products,
+    "gated_linear": gated_products,
     "qkv_rope": qkv,
     "decode_attention": decoding,
     "prefill_attention": prefilling,

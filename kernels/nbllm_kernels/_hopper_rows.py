@@ -28,26 +28,11 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 )
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from ._gluon import async_load, matrix
+from ._gluon import activated, async_load, matrix
 from .skinny_tiles import HopperTile
 
 ROWS, DEPTH = 256, 64
 """Rows of W of a tile, and columns of a stage."""
-
-
-@gluon.jit
-def _activated(y, ACT: gl.constexpr):
-    """As `_around.activated`, whose language is another."""
-    if ACT == 1:
-        y = gl.maximum(y, 0.0)
-    if ACT == 2:
-        y = 0.5 * y * (1.0 + gl.erf(y * 0.7071067811865476))
-    if ACT == 3:
-        z = 0.7978845608028654 * (y + 0.044715 * y * y * y)
-        y = y / (1.0 + gl.exp(-2.0 * z))
-    if ACT == 4:
-        y = y / (1.0 + gl.exp(-y))
-    return y
 
 
 @gluon.jit
@@ -141,16 +126,16 @@ def _multiply(
         if BIAS:
             one = _biased(one, bias_ptr, first, N, part, SUMS)
             two = _biased(two, bias_ptr + N, first, N, part, SUMS)
-        y = gl.convert_layout((_activated(one, ACT) * two).to(DTYPE), OUT)
+        y = gl.convert_layout((activated(one, ACT) * two).to(DTYPE), OUT)
         _store(y, add_ptr, y_ptr, first, part, M, N, ADD, OUT)
     else:
         first += WHO * 128
         if BIAS:
             one = _biased(one, bias_ptr, first, N, part, SUMS)
             two = _biased(two, bias_ptr, first + 64, N, part, SUMS)
-        y = gl.convert_layout(_activated(one, ACT).to(DTYPE), OUT)
+        y = gl.convert_layout(activated(one, ACT).to(DTYPE), OUT)
         _store(y, add_ptr, y_ptr, first, part, M, N, ADD, OUT)
-        y = gl.convert_layout(_activated(two, ACT).to(DTYPE), OUT)
+        y = gl.convert_layout(activated(two, ACT).to(DTYPE), OUT)
         _store(y, add_ptr, y_ptr, first + 64, part, M, N, ADD, OUT)
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nbllm_kernels.beam_attention import beam_attention, beam_keys
-from nbllm_kernels.gelu_mul import gelu_mul
+from nbllm_kernels.gated_linear import gated, gated_linear
 from nbllm_kernels.layer_norm import add_layer_norm, layer_norm
 from nbllm_kernels.linear import Product, linear_ref, pack
 from nbllm_kernels.paged_attention import (
@@ -21,7 +21,6 @@ from nbllm_kernels.paged_attention import (
 )
 from nbllm_kernels.rms_norm import add_rms_norm, added_ref, rms_norm
 from nbllm_kernels.row_attention import row_attention, row_layout
-from nbllm_kernels.silu_mul import silu_mul
 from nbllm_kernels.skinny_linear import ACTS, MOST, Norm, choose, skinny_linear, takes_norm
 from nbllm_kernels.skinny_tiles import BlockTile, HopperTile, RowsTile, RowTile, Tile
 
@@ -103,6 +102,9 @@ class Linear(nn.Module):
         if tile is not None:
             options = {"norm": of, "act": act, "gate": gate, "add": add, "tile": tile}
             return skinny_linear(x.contiguous(), self.weight, self.bias, **options)
+        if gate:
+            y = gated_linear(x, self.weight, self.bias, act)
+            return y if add is None else add + y
         return around(linear_ref(x, self.weight, self.bias), act, gate, add)
 
 
@@ -110,17 +112,6 @@ def around(y: Tensor, act: str | None, gate: bool, add: Tensor | None) -> Tensor
     """What follows a product, see `Linear.forward`."""
     y = gated(y, act) if gate else ACTS[act](y)
     return y if add is None else add + y
-
-
-GATED = {"silu": silu_mul, "gelu_tanh": gelu_mul}
-
-
-def gated(x: Tensor, act: str | None) -> Tensor:
-    """act(g) * u of the halves of each row."""
-    if act in GATED:
-        return GATED[act](x)
-    g, u = x.chunk(2, -1)
-    return ACTS[act](g) * u
 
 
 class Embedding(nn.Module):

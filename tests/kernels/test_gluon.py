@@ -18,17 +18,20 @@ import json, sys
 import torch, triton
 from triton.backends.compiler import GPUTarget
 from triton.experimental.gluon._runtime import GluonASTSource
-from nbllm_kernels import _hopper_rows, prefill_hopper
+from nbllm_kernels import _hopper_gate, _hopper_rows, prefill_hopper
 from nbllm_kernels._gluon import layout
 
 name, types, constants, tiles, dtype = json.loads(sys.argv[1])
-kernel = getattr(_hopper_rows if "rows" in name else prefill_hopper, name)
+where = {"hopper_rows_kernel": _hopper_rows, "hopper_gate_kernel": _hopper_gate}
+kernel = getattr(where.get(name, prefill_hopper), name)
 each = {**dict.fromkeys(kernel.arg_names, "i32"), **types}
 for n, (rows, columns) in tiles.items():
-    where = layout(rows, columns, {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype])
-    each[n] = f"tensordesc<{dtype}[{rows},{columns}],{where!r}>"
-if "rows" not in name:
+    lies = layout(rows, columns, {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype])
+    each[n] = f"tensordesc<{dtype}[{rows},{columns}],{lies!r}>"
+if name not in where:
     constants.update(BLOCK_N=prefill_hopper.BLOCK_N, STAGES=prefill_hopper.STAGES)
+if name == "hopper_gate_kernel":
+    constants.update(TOGETHER=_hopper_gate.TOGETHER, STAGES=_hopper_gate.STAGES)
 each.update(dict.fromkeys(constants, "constexpr"))
 source = GluonASTSource(kernel, each, constants)
 found = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 4})
@@ -92,3 +95,10 @@ def test_products_of_large_weights(tile, gate):
     constants |= {"GATE": gate, "BIAS": True, "ADD": splits == 1, "PDL": True}
     tiles = {"x_desc": (block, 64), "w_desc": (64, 64)}
     check_found(compiled("hopper_rows_kernel", types, constants, tiles, "bf16"))
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_gated_products_of_many_rows(dtype):
+    constants = {"ACT": 4 if dtype == "bf16" else 3, "PDL": True}
+    tiles = {"x_desc": (64, 64), "w_desc": (128, 64)}
+    check_found(compiled("hopper_gate_kernel", {"y_ptr": "*" + dtype}, constants, tiles, dtype))
