@@ -114,9 +114,11 @@ class Graphs:
         with suppress(RuntimeError):
             if torch.cuda.is_current_stream_capturing():
                 graph.capture_end()
-        # one that had ended is still under way to torch, which frees no memory, and refuses the pool
+        # one that had ended is still under way to torch, which frees no memory, refuses the pool, and
+        # never gives back what is in it
         with suppress(RuntimeError):
             torch._C._cuda_endAllocateToPool(stream.device_index, self._pool)
+            torch._C._cuda_releasePool(stream.device_index, self._pool)
             self._pool = None
 
 

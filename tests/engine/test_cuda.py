@@ -271,16 +271,20 @@ def test_other_threads_go_on_while_steps_are_captured():
 def test_a_capture_that_fails_does_not_keep_memory(heard):
     def step(x):
         if torch.cuda.is_current_stream_capturing():
+            torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
             with nullcontext() if heard else suppress(RuntimeError):
                 torch.cuda.synchronize()  # which ends it
             return x
         return x + 1
 
     x, graphs = torch.zeros(4, device="cuda"), Graphs(torch.device("cuda", 0))
+    torch.cuda.empty_cache()
+    before = torch.cuda.mem_get_info()[0]
     with pytest.raises(RuntimeError):
         graphs.get("step", step, x, torch.zeros_like(x))
     torch.cuda.empty_cache()
     free = torch.cuda.mem_get_info()[0]
+    assert free >= before - (64 << 20)
     mine = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
     assert torch.cuda.mem_get_info()[0] <= free - (1 << 30)
     del mine
