@@ -724,10 +724,21 @@ class LLM:
     def close(self) -> None:
         """Abort what runs and free the weights and the KV cache. Closing twice is no error.
 
+        An interrupt is raised when that is done.
+
         >>> with LLM() as another:  # closes it at the end
         ...     another.info().name
         'tiny'
         """
+        try:
+            self._free()
+        except KeyboardInterrupt as error:
+            # half closed, it would live on in a traceback
+            traceback.clear_frames(error.__traceback__)
+            self._free()
+            raise
+
+    def _free(self) -> None:
         self._closed = True
         if not self._freed:
             self.engine.close()

@@ -15,14 +15,14 @@ from interrupting import InterruptAtLine
 from tiny_models import write_model
 
 from nbllm import LLM, SamplingParams
-from nbllm.engine import build, engine, runner, start
-from nbllm.engine.cuda_runner import CudaRunner
+from nbllm.engine import build, cuda_runner, engine, graphs, kv_memory, runner, sleep, start
 from nbllm.engine.runner import Runner
 from nbllm.models import checkpoint, fill, layers, llama, load, sources, stream
 
 GREEDY = SamplingParams(temperature=0, max_tokens=4, ignore_eos=True)
 PARTS = (load, fill, stream, sources, checkpoint, layers, llama, start, build, runner, engine)
 FILES = {m.__file__ for m in (*PARTS, sys.modules[LLM.__module__])}
+CLOSES = FILES | {m.__file__ for m in (cuda_runner, graphs, kv_memory, sleep)}
 
 
 def left_behind() -> tuple[int, int, int]:
@@ -79,10 +79,32 @@ def test_interrupts_at_many_lines(llama):
     check_interrupts(llama[0], every=3)
 
 
+def test_an_interrupted_close_has_closed(llama):
+    """Wherever it comes, nothing stays with the error that is kept."""
+
+    def closed(at: int) -> tuple[BaseException | None, int]:
+        llm = LLM(llama[0])
+        llm.generate([[1, 2, 3]], GREEDY, use_tqdm=False)
+        with InterruptAtLine(at, CLOSES) as count:
+            try:
+                llm.close()
+            except KeyboardInterrupt as error:
+                return error, count.left
+        return None, count.left
+
+    closed(-1)
+    lines, before = -1 - closed(-1)[1], left_behind()
+    assert lines > 20
+    for at in range(2, lines):  # before the first one nothing has begun
+        error, _ = closed(at)
+        assert error is not None
+        assert left_behind() == before, f"line {at} of {lines}"
+
+
 def test_the_engine_is_made_while_weights_arrive(llama, monkeypatch):
     """What warms up runs before the weights are there, on zeros, and may take its time."""
     seen = []
-    for kind in (Runner, CudaRunner):
+    for kind in (Runner, cuda_runner.CudaRunner):
         monkeypatch.setattr(
             kind, "warm_up", lambda self: seen.append([*map(float, self.model.norm_sums())])
         )
