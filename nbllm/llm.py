@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import traceback
+import sys
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from .engine.listing import called, listed
 from .engine.runner import page_bytes
 from .engine.scoring import Scorer
 from .engine.sleep import PARTS
-from .engine.start import start
+from .engine.start import clear_frames, start
 from .engine.text import Tokenizer
 from .errors import ClosedError, ParamError, PromptError
 from .models import load
@@ -150,6 +150,7 @@ class LLM:
             enable_prefix_caching=enable_prefix_caching,
         )
         self._closed = self._freed = False
+        handled = sys.exception()
         try:
             if isinstance(model, str | Path):
                 origin: Origin = Folder(
@@ -198,7 +199,7 @@ class LLM:
             )
             self._scorer = Scorer(self.engine, self.intake)
         except BaseException as error:
-            traceback.clear_frames(error.__traceback__)  # they would hold tensors and files
+            clear_frames(error, handled)  # they would hold tensors and files
             if hasattr(self, "engine"):
                 self.close()
             raise
@@ -730,11 +731,12 @@ class LLM:
         ...     another.info().name
         'tiny'
         """
+        handled = sys.exception()
         try:
             self._free()
         except KeyboardInterrupt as error:
             # half closed, it would live on in a traceback
-            traceback.clear_frames(error.__traceback__)
+            clear_frames(error, handled)
             self._free()
             raise
 

@@ -58,7 +58,7 @@ def start(
         return engine, max_len
     except BaseException as error:
         # a notebook keeps its last traceback, and that its frames
-        _clear_frames(error, handled)
+        clear_frames(error, handled)
         if weights is not None:
             weights.close()  # an interrupt may have come between it and its `with`
         if engine is not None:
@@ -71,13 +71,17 @@ def start(
         raise
 
 
-def _clear_frames(error: BaseException | None, handled: BaseException | None) -> None:
-    """Of what was raised, and of what it was raised for: a model may be half made in one.
+def clear_frames(error: BaseException | None, handled: BaseException | None) -> None:
+    """Let go of what the frames hold that an error came through, and those that it was raised for.
 
     handled: what the caller was dealing with before, whose frames are somebody else's.
     """
     while error is not None and error is not handled:
         traceback.clear_frames(error.__traceback__)
+        if isinstance(error, KeyboardInterrupt):
+            # a cleared frame keeps its function, and that what it closes over; where an interrupt came
+            # nobody has to know
+            error.__traceback__ = None
         error = error.__context__
 
 

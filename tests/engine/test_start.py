@@ -95,7 +95,7 @@ def test_an_interrupted_close_has_closed(llama):
     closed(-1)
     lines, before = -1 - closed(-1)[1], left_behind()
     assert lines > 20
-    for at in range(2, lines):  # before the first one nothing has begun
+    for at in range(3, lines):  # before, nothing has begun
         error, _ = closed(at)
         assert error is not None
         assert left_behind() == before, f"line {at} of {lines}"
@@ -168,6 +168,27 @@ def test_frames_are_let_go_but_not_somebody_elses(llama, monkeypatch):
     gc.collect()
     assert made[0]() is None
     assert kept == {"local": "mine"}
+
+
+def test_an_interrupt_keeps_nothing_that_a_function_closes_over(llama, monkeypatch):
+    """A frame that was cleared has its function, which has its cells."""
+    made = []
+
+    def interrupted(*_, **__):
+        half = Half()
+        made.append(weakref.ref(half))
+
+        def inner():
+            raise KeyboardInterrupt(half is None)
+
+        inner()
+
+    monkeypatch.setattr("nbllm.engine.start.new_engine", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        LLM(llama[0], device="cpu")
+    gc.collect()
+    assert made[0]() is None
+    assert len(caught.traceback) == 1  # where it was called
 
 
 def test_a_file_that_becomes_shorter(tmp_path):
