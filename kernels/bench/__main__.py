@@ -60,7 +60,8 @@ def main() -> None:
     )
     parser.add_argument("--commit", help="what is measured, where git cannot say")
     args = parser.parse_args()
-    driver = output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    # a line for each GPU
+    driver = output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").split()[0]
     commit = args.commit or output("git", "describe", "--always", "--dirty")
     where = (torch.cuda.get_device_name(), driver, torch.__version__, triton.__version__, commit)
     rows = []
