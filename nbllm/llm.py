@@ -725,7 +725,7 @@ class LLM:
     def close(self) -> None:
         """Abort what runs and free the weights and the KV cache. Closing twice is no error.
 
-        An interrupt is raised when that is done.
+        An interrupt is raised when that is done, once it has begun; a second one at once.
 
         >>> with LLM() as another:  # closes it at the end
         ...     another.info().name
@@ -735,9 +735,9 @@ class LLM:
         try:
             self._free()
         except KeyboardInterrupt as error:
-            # half closed, it would live on in a traceback
-            clear_frames(error, handled)
-            self._free()
+            if self.engine.closed:  # half of it would live on in a traceback
+                clear_frames(error, handled)
+                self._free()
             raise
 
     def _free(self) -> None:

@@ -2,7 +2,8 @@
 
 For many rows, as prompts have: `skinny_linear.py` is for few. Bound by arithmetic. A product of torch
 writes g and u, and the gate reads them again; on a Hopper GPU one launch does both, and what lies between
-stays in registers in float32. Elsewhere, and for fewer rows than `LEAST`, it is torch's product.
+stays in registers in float32. Elsewhere, for fewer rows than `LEAST`, where the kernel's tiles would leave
+too much of the card idle, and with a bias, it is torch's product.
 """
 
 from __future__ import annotations
@@ -53,8 +54,10 @@ def gated_linear(x: Tensor, weight: Tensor, bias: Tensor | None, act: str | None
 
 def takes(x: Tensor, weight: Tensor) -> bool:
     """Whether the kernel is for these; what it copies begins at multiples of 16 bytes."""
-    if len(x) < LEAST or not in_gluon(x) or x.dtype != weight.dtype or not weight.is_contiguous():
+    if len(x) < LEAST or not in_gluon(x) or not weight.is_contiguous():
         return False
+    if (x.dtype, x.device, x.shape[1]) != (weight.dtype, weight.device, weight.shape[1]):
+        return False  # for torch to refuse
     return weight.shape[1] % 8 == 0 and weight.data_ptr() % 16 == x.data_ptr() % 16 == 0
 
 

@@ -142,6 +142,11 @@ class Engine:
             self._sleep.close()
 
     @property
+    def closed(self) -> bool:
+        """Whether `close` has begun."""
+        return self._closed
+
+    @property
     def asleep(self) -> bool:
         """Whether the weights or the cache are away; a step brings them back."""
         return bool(self._sleep.parts)

@@ -15,7 +15,7 @@ from nbllm.models.origin import Origin
 
 from .build import Limits, new_engine
 from .engine import Engine
-from .out_of_memory import room_for_weights
+from .out_of_memory import lacks_memory, room_for_weights
 
 
 def start(
@@ -78,8 +78,8 @@ def clear_frames(error: BaseException | None, handled: BaseException | None) -> 
     """
     while error is not None and error is not handled:
         traceback.clear_frames(error.__traceback__)
-        if isinstance(error, KeyboardInterrupt):
-            # a cleared frame keeps its function, and that what it closes over; where an interrupt came
+        if isinstance(error, KeyboardInterrupt) or lacks_memory(error):
+            # a cleared frame keeps its function, and that what it closes over; where these came from
             # nobody has to know
             error.__traceback__ = None
         error = error.__context__

@@ -102,7 +102,7 @@ class Linear(nn.Module):
         if tile is not None:
             options = {"norm": of, "act": act, "gate": gate, "add": add, "tile": tile}
             return skinny_linear(x.contiguous(), self.weight, self.bias, **options)
-        if gate:
+        if gate and self.most:
             y = gated_linear(x, self.weight, self.bias, act)
             return y if add is None else add + y
         return around(linear_ref(x, self.weight, self.bias), act, gate, add)

@@ -85,17 +85,20 @@ def test_an_interrupted_close_has_closed(llama):
     def closed(at: int) -> tuple[BaseException | None, int]:
         llm = LLM(llama[0])
         llm.generate([[1, 2, 3]], GREEDY, use_tqdm=False)
+        kept = None
         with InterruptAtLine(at, CLOSES) as count:
             try:
                 llm.close()
             except KeyboardInterrupt as error:
-                return error, count.left
-        return None, count.left
+                kept = error
+        if not llm.engine.closed:  # it had not begun
+            llm.close()
+        return kept, count.left
 
     closed(-1)
     lines, before = -1 - closed(-1)[1], left_behind()
     assert lines > 20
-    for at in range(3, lines):  # before, nothing has begun
+    for at in range(1, lines + 1):
         error, _ = closed(at)
         assert error is not None
         assert left_behind() == before, f"line {at} of {lines}"
@@ -170,25 +173,41 @@ def test_frames_are_let_go_but_not_somebody_elses(llama, monkeypatch):
     assert kept == {"local": "mine"}
 
 
-def test_an_interrupt_keeps_nothing_that_a_function_closes_over(llama, monkeypatch):
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, torch.OutOfMemoryError])
+def test_nothing_stays_that_a_function_closes_over(llama, monkeypatch, kind):
     """A frame that was cleared has its function, which has its cells."""
     made = []
 
-    def interrupted(*_, **__):
+    def ended(*_, **__):
         half = Half()
         made.append(weakref.ref(half))
 
         def inner():
-            raise KeyboardInterrupt(half is None)
+            raise kind(half is None)
 
         inner()
 
-    monkeypatch.setattr("nbllm.engine.start.new_engine", interrupted)
-    with pytest.raises(KeyboardInterrupt) as caught:
+    monkeypatch.setattr("nbllm.engine.start.new_engine", ended)
+    with pytest.raises(kind) as caught:
         LLM(llama[0], device="cpu")
     gc.collect()
     assert made[0]() is None
     assert len(caught.traceback) == 1  # where it was called
+
+
+def test_an_interrupt_does_not_wait_for_a_close_that_has_not_begun(llama):
+    llm = LLM(llama[0], device="cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(llm.engine, "close", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            llm.close()
+    assert llm.engine.runner.model is not None
+    llm.close()
+    assert not hasattr(llm.engine.runner, "model")
+
+
+def interrupt():
+    raise KeyboardInterrupt
 
 
 def test_a_file_that_becomes_shorter(tmp_path):
