@@ -21,7 +21,8 @@ LEAST = 1024
 TILE = 192, 128
 """Rows of x and outputs of a tile."""
 GATE = 200
-"""Columns of the product that take as long as a gate in a launch of its own."""
+"""Columns of the product that take as long as a gate in a launch of its own: 300 for Llama-3-8B, less
+those by which torch's product is faster than the kernel's."""
 GATED = {"silu": silu_mul, "gelu_tanh": gelu_mul}
 
 
