@@ -29,7 +29,7 @@ from nbllm.models.config import ModelConfig
 from nbllm_kernels.beam_steps import BeamShape
 from nbllm_kernels.row_steps import step_inputs
 
-from .columns import Column, find, stacked
+from .columns import Column, Where, find, stacked
 from .cuda_beams import CapturedWave, Seat, captures
 from .device_rows import DeviceRows
 from .draws import Draws, allowed_of, packed
@@ -233,18 +233,29 @@ class CudaRunner(Runner):
         """The steps that the plan allows, one after the other, with more of them on their way."""
         index, found = plan.rows, []
         ahead = DEEP if len(index) <= FEW else AHEAD
+        room, top = self.on_device.room(index), self.rows.top[index]
+        launch, count, seen, at = None, 0, None, slice(0)
         while self._launched:
-            while len(self._launched) <= ahead and self.on_device.may_continue(index):
-                self._launch(index)
-            found.append(self._read(self._launched.popleft(), index))
+            while len(self._launched) <= ahead and count < room:
+                launch = launch or self._launcher(index)
+                launch()
+                count += 1
+            column = self._launched.popleft()
+            if column.placement is not seen:
+                seen, at = column.placement, self._at(column, index)
+            found.append(column.read(at, top))
             if len(found) == plan.steps or plan.hurried():
                 break
+        self.on_device.advance(index, count)
         return stacked(found)
 
-    def _read(self, column: Column, index: np.ndarray) -> Samples:
+    def _at(self, column: Column, index: np.ndarray) -> Where:
         at = column.find(self.rows, index)
         assert at is not None, "a step that was launched has the rows that are asked for"
-        return column.read(at, self.rows.top[index])
+        return at
+
+    def _read(self, column: Column, index: np.ndarray) -> Samples:
+        return column.read(self._at(column, index), self.rows.top[index])
 
     def _drop(self) -> None:
         """Forget what was launched; the device's rows have to be told what they are."""
@@ -255,7 +266,7 @@ class CudaRunner(Runner):
     def _look_ahead(self, index: np.ndarray) -> None:
         """Launch the next step of the rows `index`, which includes prompts that have just ended."""
         kind, size = self._kind(index), self.size(len(index))
-        if kind == HOST or not self.on_device.may_continue(index):
+        if kind == HOST or not self.on_device.room(index):
             return
         # nobody waits for a capture before seeing the tokens that are there
         if not kind and self.graphs.has(self._key(size, self.draws.needs(index))):
@@ -273,18 +284,33 @@ class CudaRunner(Runner):
 
     def _launch(self, index: np.ndarray) -> None:
         """Launch a step of the rows `index`."""
+        self._launcher(index)()
+        self.on_device.advance(index)
+
+    def _launcher(self, index: np.ndarray) -> Callable[[], None]:
+        """What launches a step of the rows `index`, as often as `DeviceRows.room` allows, if nothing
+        changes meanwhile; then the rows have to be advanced."""
         size = self.size(len(index))
         self._follow(index, size)
         known, needs = self._latest
         if known is not self.on_device.known:
             self._latest = self.on_device.known, (needs := self.draws.needs(index))
+        placement, part, stream = self.rows.placement[index], self.draws.ring.part, self._stream
+        whole = None
         if needs.plain:
-            step = self._graph(self._key(size, needs), lambda i: self._step(i, needs), size)
-            step.replay()
-        else:
-            self._replay_hidden(size)
-            self._replay_draw(size, needs)
-        self._launched.append(self._column(index, size, needs))
+            whole = self._graph(self._key(size, needs), lambda i: self._step(i, needs), size)
+
+        def launch() -> None:
+            if whole is not None:
+                whole.replay()
+            else:
+                self._replay_hidden(size)
+                self._replay_draw(size, needs)
+            words, done = part(needs, size, stream)
+            column = Column(index=index, placement=placement, needs=needs, words=words, done=done)
+            self._launched.append(column)
+
+        return launch
 
     def _column(self, index: np.ndarray, size: int, needs: Needs) -> Column:
         """What the step that has just been launched gives."""
@@ -360,7 +386,7 @@ class CudaRunner(Runner):
         needs = self.draws.needs(begun.index)
         self._replay_draw(begun.size, needs)
         column, self._begun = self._column(begun.index, begun.size, needs), None
-        if not plan.chunks and self.on_device.may_continue(index):
+        if not plan.chunks and self.on_device.room(index):
             self._layers(index)
         return lambda: self._read(column, index)
 

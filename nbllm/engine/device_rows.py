@@ -119,16 +119,19 @@ class DeviceRows:
             self.known = known
         return moved
 
-    def advance(self, index: np.ndarray) -> None:
-        """A step has been launched that appends a token to each of `index`."""
-        length = self.length
-        length[index] += length[index] < self._host["limit"][index]
+    def advance(self, index: np.ndarray, steps: int = 1) -> None:
+        """Steps have been launched that append a token each to each of `index`."""
+        self.length[index] = np.minimum(self.length[index] + steps, self._host["limit"][index])
 
-    def may_continue(self, index: np.ndarray) -> bool:
-        """Whether some of the rows take a step after all that was launched, and those have room for it."""
+    def room(self, index: np.ndarray) -> int:
+        """Steps of the rows that can follow all that was launched.
+
+        As many as one of them takes, and as those have room for that take so many.
+        """
         length = self.length[index]
-        going = length < self._host["limit"][index]
-        return bool(going.any() and not (going & (length > self.rows.capacity[index])).any())
+        left = self._host["limit"][index] - length
+        room = np.maximum(self.rows.capacity[index] - length + 1, 0)
+        return int(room.min(where=room < left, initial=left.max(initial=0)))
 
     def _changes(self, index: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         rows, host, places = self.rows, self._host, []

@@ -120,6 +120,8 @@ class Rows:
         for ids in self.stop_ids:
             ended |= ids[rows] == tokens
         steps, missing = len(tokens), tokens == NO_TOKEN
+        if not (ended.any() or missing.any()):
+            return np.full(len(rows), steps), np.arange(0)
         first = np.where(ended.any(0), ended.argmax(0), steps)
         there = np.where(missing.any(0), missing.argmax(0), steps)
         return np.minimum(first + 1, there), (first < there).nonzero()[0]

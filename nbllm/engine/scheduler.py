@@ -109,7 +109,7 @@ class Scheduler:
                 self._grow(request)
         for request in self.rows.full(self.ahead) if self.ahead else ():
             if self.pages.room(1):
-                self._grow(request)
+                self._extend(request)
         if self.idle:
             self.budget = self.max_tokens
             self.pages.insist()
@@ -244,7 +244,6 @@ class Scheduler:
         return True
 
     def _grow(self, request: Request) -> None:
-        self.pages.publish(request)
         while not self.pages.room(1):
             # never a search: it would have to begin again
             victim = max(self.rows.decoding + self.prefilling, key=lambda r: r.order)
@@ -252,6 +251,11 @@ class Scheduler:
             self.add(victim)
             if victim is request:
                 return
+        self._extend(request)
+
+    def _extend(self, request: Request) -> None:
+        """One page more, for which there is room."""
+        self.pages.publish(request)
         request.pages += self.pages.take(1)
         self.rows.add_page(request)
 
