@@ -2,15 +2,21 @@
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from torch import nn
 
 from nbllm import SamplingParams
+from nbllm.engine.columns import Column
 from nbllm.engine.cuda_runner import MOST_AHEAD, CudaRunner
+from nbllm.engine.device_rows import DeviceRows
 from nbllm.engine.engine import Engine
+from nbllm.engine.graphs import Captured
 from nbllm.engine.pages import PagePool
 from nbllm.engine.request import Request
 from nbllm.engine.rows import Rows
@@ -19,6 +25,48 @@ from nbllm.engine.scheduler import Plan, Scheduler
 from nbllm.models.config import ModelConfig
 
 EOS = 2
+WAIT, REST = "waiting for the GPU", "the rest"
+PARTS = (
+    (WAIT, torch.cuda.Event, "synchronize"),
+    ("launching graphs", Captured, "replay"),
+    ("recording events", torch.cuda.Event, "record"),
+    ("sending changes", DeviceRows, "follow"),
+    ("reading tokens", Column, "read"),
+    ("appending tokens", Engine, "_append"),
+    ("who has ended", Rows, "kept"),
+    ("pages and plan", Scheduler, "schedule"),
+    (REST, Engine, "step"),
+)
+"""What the host does in a step, and the methods that do it."""
+
+
+@contextmanager
+def parts() -> Iterator[Counter[str]]:
+    """Seconds of each part of `PARTS` while it is open; what is called inside another is not its own."""
+    found: Counter[str] = Counter()
+    inner = [0.0]  # seconds of calls inside the present one, for each one that is open
+
+    def timed(part: str, method: Callable) -> Callable:
+        def call(*args, **kwargs):
+            inner.append(0.0)
+            begin = time.perf_counter()
+            try:
+                return method(*args, **kwargs)
+            finally:
+                took = time.perf_counter() - begin
+                found[part] += took - inner.pop()
+                inner[-1] += took
+
+        return call
+
+    patches = [patch.object(c, name, timed(part, getattr(c, name))) for part, c, name in PARTS]
+    for each in patches:
+        each.start()
+    try:
+        yield found
+    finally:
+        for each in patches:
+            each.stop()
 
 
 class FakeRunner:

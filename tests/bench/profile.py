@@ -1,4 +1,5 @@
-"""Where a GPU's time goes: for each workload the kernels of a step, and how long nothing ran, and when.
+"""Where the time goes: for each workload the kernels of a step, how long nothing ran, and when; and what
+the host did meanwhile, of which only what it does while nothing runs takes longer.
 
 The times of kernels are torch's profiler's, which runs them a little apart; the wall time is taken
 before, without it. `busy` is the time in which at least one kernel ran. A launch that begins early is
@@ -23,6 +24,7 @@ from torch.profiler import ProfilerActivity, profile
 from nbllm import LLM, BeamSearchParams
 from nbllm.prompts import as_prompts
 
+from . import host
 from .gpu import KV_BYTES, LONG, greedy, many, random_prompts, write_folder
 
 SHOWN, GAPS, SHORT = 12, 4, 1.0
@@ -108,6 +110,7 @@ def measure(work: Work) -> Iterator[tuple[str, float, str]]:
     steps = work.run()
     torch.cuda.synchronize()
     yield f"{work.name}, wall", (time.perf_counter() - begin) / steps * 1e6, "µs"
+    yield from _on_host(work)
     with profile(activities=[ProfilerActivity.CUDA]) as found:
         steps = work.run()
         torch.cuda.synchronize()
@@ -127,6 +130,14 @@ def measure(work: Work) -> Iterator[tuple[str, float, str]]:
         count = sum(len(each) for _, each in rest) / steps
         total = sum(sum(each) for _, each in rest) / steps
         yield f"{work.name}, {count:.3g} x others", total, "µs"
+
+
+def _on_host(work: Work) -> Iterator[tuple[str, float, str]]:
+    with host.parts() as found:
+        steps = work.run()
+        torch.cuda.synchronize()
+    for part, took in found.most_common():
+        yield f"{work.name}, host: {part}", took / steps * 1e6, "µs"
 
 
 def _spans(found: profile) -> list[Span]:
