@@ -230,9 +230,15 @@ class CudaRunner(Runner):
         return lambda: stacked([self._read(column, index) for column in columns])
 
     def _burst(self, plan: Plan) -> Samples:
-        """The steps that the plan allows, one after the other, with more of them on their way."""
-        index, found = plan.rows, []
+        """The steps that the plan allows, one after the other, with more of them on their way.
+
+        Of less than FEW rows none that comes after an end: somebody may wait for it.
+        """
+        index, found, steps, stops = plan.rows, [], plan.steps, None
         ahead = DEEP if len(index) <= FEW else AHEAD
+        if steps > 1 and len(index) < FEW:
+            stops = self.rows.stop_ids[:, index]
+            steps = min(steps, (self.rows.limit[index] - self.rows.length[index]).min())
         room, top = self.on_device.room(index), self.rows.top[index]
         launch, count, seen, at = None, 0, None, slice(0)
         while self._launched:
@@ -244,7 +250,9 @@ class CudaRunner(Runner):
             if column.placement is not seen:
                 seen, at = column.placement, self._at(column, index)
             found.append(column.read(at, top))
-            if len(found) == plan.steps or plan.hurried():
+            if len(found) == steps or plan.hurried():
+                break
+            if stops is not None and (stops == found[-1].tokens).any():
                 break
         self.on_device.advance(index, count)
         return stacked(found)

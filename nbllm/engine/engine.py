@@ -88,11 +88,13 @@ class Engine:
         """End a request with finish_reason "abort" before the next step computes. Never waits."""
         self._inbox.append(("abort", request))
 
-    def step(self, unless: Callable[[], bool] | None = None) -> None:
+    def step(self, unless: Callable[[], bool] | None = None, *, patient: bool = False) -> None:
         """Advance every running request by one token, or a part of its prompt; every search by a step.
 
         Other waiters may step while this one waits for its turn; `unless` is asked when the turn has
         come, and True leaves the step to the next. So nobody steps past their own unread news.
+        patient: the caller looks at the end only, so it may be a few tokens at once, until somebody
+        else asks for a step.
         """
         with self._turns, self._home:
             if unless is not None and unless():
@@ -100,7 +102,7 @@ class Engine:
             self._prepare()
             if self.asleep:
                 self._wake()
-            if plan := self.scheduler.schedule():
+            if plan := self.scheduler.schedule(patient):
                 self._run(plan)
             elif stuck := self.scheduler.stuck:
                 self._refuse(stuck)
@@ -212,8 +214,8 @@ class Engine:
 
     def _run(self, plan: Plan) -> None:
         begin = time.perf_counter()
-        # whoever adds or aborts does not wait for more than the step under way
-        plan.hurried = lambda: bool(self._inbox)
+        # whoever adds, aborts or looks does not wait for more than the step under way
+        plan.hurried = lambda: bool(self._inbox or self._turns.wanted)
         if self._watched:
             plan.steps = 1
         try:
@@ -297,8 +299,8 @@ class Engine:
         for i in np.flatnonzero(counts < len(samples.tokens)):
             tokens[i], logprobs[i] = tokens[i][: counts[i]], logprobs[i][: counts[i]]
         for request, new, their in zip(requests, tokens, logprobs, strict=True):
-            request.logprobs += their
-            request.tokens += new
+            request.logprobs.extend(their)
+            request.tokens.extend(new)
 
     def _end(self, request: Request, reason: str, stop_reason: int | str | None = None) -> None:
         if request.finished:

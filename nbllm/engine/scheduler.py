@@ -102,8 +102,8 @@ class Scheduler:
     def add(self, request: Request) -> None:
         heapq.heappush(self.waiting, (*request.order, request.id, request))
 
-    def schedule(self) -> Plan:
-        """Give pages and rows to the requests of the next step."""
+    def schedule(self, patient: bool = False) -> Plan:
+        """Give pages and rows to the requests of the next step; patient: as in `Engine.step`."""
         for request in self.rows.full():
             if request.row != NO_ROW:  # not preempted for an older one of this loop
                 self._grow(request)
@@ -121,14 +121,14 @@ class Scheduler:
                 chunks.append((request, request.num_prefilled, request.num_prefilled + count))
                 budget -= count
         count = len(self.rows.decoding)
-        burst = next(steps for least, steps in BURSTS if count >= least)
+        burst = next(steps for least, steps in BURSTS if count >= least or patient)
         return Plan(
             rows=self.rows.active,
             decoding=list(self.rows.decoding),
             chunks=chunks,
             completing=[r for r, _, stop in chunks if stop == len(r.tokens)],
-            # who waits for a row or a page is not to wait for longer than one step
-            steps=1 if chunks or self.waiting else burst,
+            # who waits for a row or a page is not to wait for longer than one step, nor is a search
+            steps=1 if chunks or self.waiting or self.parked else burst,
         )
 
     @property

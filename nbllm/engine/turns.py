@@ -17,6 +17,11 @@ class Turns:
         self._queue: deque[Lock] = deque()
         self._owner: int | None = None
 
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for a turn."""
+        return bool(self._queue)
+
     def __enter__(self) -> None:
         ticket = Lock()
         ticket.acquire()

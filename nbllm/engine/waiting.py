@@ -71,7 +71,7 @@ def finish(
                         bar.update(1)
                 else:
                     pending[-1].mark()
-                    engine.step(unless=pending[-1].moved)
+                    engine.step(unless=pending[-1].moved, patient=True)
         # inside: an interrupt of this loses nothing either
         return [job.output() for job in jobs]
 
@@ -139,7 +139,7 @@ def _steps_until_an_end(engine: Engine, due: float) -> None:
     """Step until a request has ended, it is `due`, or it is time to look at all of them."""
     ended = engine.stats.num_ended
     for _ in range(LOOK):
-        engine.step(unless=lambda: engine.stats.num_ended != ended)
+        engine.step(unless=lambda: engine.stats.num_ended != ended, patient=True)
         if engine.stats.num_ended != ended or time.monotonic() >= due:
             return
 

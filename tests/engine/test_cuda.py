@@ -7,6 +7,7 @@ Everywhere its twin runs these tests, which is the same code over references; on
 import gc
 import random
 import threading
+import time
 from contextlib import nullcontext, suppress
 
 import numpy as np
@@ -69,16 +70,66 @@ def test_steps_run_ahead(llama, open_llm):
 
         runner.run = run
         plain = SamplingParams(temperature=0, max_tokens=10, ignore_eos=True)
-        llm.generate([[1, 2], [3]], plain, use_tqdm=False)
+        list(llm.stream([[1, 2], [3]], plain))
         # nobody waits for the first capture; the last token is nobody's input
         assert ahead == [0, 4, 4, 4, 4, 4, 3, 2, 1, 0]
         ahead.clear()
-        llm.generate([[1, 2], [3]], plain, use_tqdm=False)
+        list(llm.stream([[1, 2], [3]], plain))
         assert ahead == [1, 4, 4, 4, 4, 4, 3, 2, 1, 0]
+        ahead.clear()
+        llm.generate([[1, 2], [3]], plain, use_tqdm=False)
+        assert ahead == [1, 1, 0]  # the prompts, eight tokens at once, the last one
         ahead.clear()
         special = SamplingParams(logits_processors=[lambda ids, x: x], max_tokens=10)
         llm.generate([[1, 2], [3]], [plain, special], use_tqdm=False)
         assert not any(ahead)
+
+
+def test_few_rows_get_some_tokens_at_once_while_nobody_looks(llama, open_llm, monkeypatch):
+    params = SamplingParams(temperature=0, max_tokens=40, ignore_eos=True)
+    with open_llm(llama[0]) as llm:
+        [out] = llm.generate([[1, 2, 3]], params, use_tqdm=False)
+        made = out.outputs[0].token_ids
+
+        def new(patient: bool) -> int:
+            before = request.num_output
+            llm.engine.step(patient=patient)
+            assert request.output_ids == made[: request.num_output]
+            return request.num_output - before
+
+        def start(params: SamplingParams):
+            [job] = llm._jobs(as_prompts([[1, 2, 3]]), [params])
+            llm.engine.add(job.requests[0])
+            llm.engine.step()
+            return job.requests[0]
+
+        request = start(params)
+        assert [new(patient) for patient in (True, False, True)] == [8, 1, 8]
+        run = llm.engine.runner.run
+
+        def beside_another(plan):
+            thread = threading.Thread(target=llm.engine.settle)
+            thread.start()
+            while not llm.engine._turns.wanted:
+                time.sleep(0.001)
+            return run(plan)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(llm.engine.runner, "run", beside_another)
+            assert new(patient=True) == 1
+        other = start(params)
+        assert [new(patient=True) for _ in range(3)] == [8, 8, 1]
+        while not other.finished:
+            llm.engine.step()
+        assert other.output_ids == made
+        # nobody waits for tokens that come after the end
+        stop = made[11]
+        request = start(SamplingParams(temperature=0, max_tokens=40, stop_token_ids=[stop]))
+        first = made.index(stop) + 1
+        while not request.finished:
+            step = new(patient=True)
+        assert request.num_output == first
+        assert step == (first - 2) % 8 + 1
 
 
 def test_many_short_prompts_are_captured_when_they_come_again(on_cpu, llama, open_llm):
@@ -159,7 +210,7 @@ def test_an_interrupt_at_many_lines_costs_no_token(on_cpu, llama, open_llm):
             try:
                 with InterruptAtLine(at):
                     while not all(q.finished for q in requests):
-                        llm.engine.step()
+                        llm.engine.step(patient=at % 2 == 1)
             except KeyboardInterrupt:
                 pass
             while not all(q.finished for q in requests):
