@@ -63,11 +63,13 @@ class Intake:
         priorities: Sequence[int],
     ) -> Iterator[Job | BeamCompletions]:
         """As `jobs`, each made when it is asked for; a wrong prompt is found when its turn comes."""
-        for each in {id(p): p for p in params}.values():
+        own = {id(p): p for p in params}
+        for key, each in own.items():
             self.check_params(each)
+            own[key] = each.clone()  # the caller may change theirs
         call, many = self.new_call(), len(prompts) > 1
         jobs = (
-            self._one(f"{call}-{i}", prompt, p.clone(), priority, f"prompt {i}: " if many else "")
+            self._one(f"{call}-{i}", prompt, own[id(p)], priority, f"prompt {i}: " if many else "")
             for i, (prompt, p, priority) in enumerate(zip(prompts, params, priorities, strict=True))
         )
         return takewhile(lambda _: call not in self._over, jobs)

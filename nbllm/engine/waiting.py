@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Seque
 from contextlib import nullcontext
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -24,6 +24,8 @@ BEAT = 0.25
 """Seconds after which a feed reports what has not finished."""
 LOOK = 64
 """Steps after which a feed looks at all its jobs, even if the engine has counted no end."""
+SHARE = 64
+"""Of so many jobs one has to end for all to be looked at: more of them cost one no more."""
 
 Progress = bool | Callable[..., Any]
 """Whether to show a bar of tqdm; or what makes one, called with total and unit, as tqdm is."""
@@ -59,21 +61,18 @@ def finish(
     make = use_tqdm if callable(use_tqdm) else partial(_Bar, delay=2, leave=False)
     bar = make(total=len(jobs), unit="prompt") if use_tqdm else None
     size = at_once or max(len(jobs), 1)
-    shown = nullcontext() if bar is None else bar
+    shown, outputs = nullcontext() if bar is None else bar, []
     with shown, Owned(engine, jobs), Owned(engine, jobs) as owned:
         for begin in range(0, len(jobs), size):
-            pending = list(jobs[begin : begin + size])
-            owned.start(pending)
-            while pending:
-                if pending[-1].finished:
-                    pending.pop().check()
-                    if bar is not None:
-                        bar.update(1)
-                else:
-                    pending[-1].mark()
-                    engine.step(unless=pending[-1].moved, patient=True)
-        # inside: an interrupt of this loses nothing either
-        return [job.output() for job in jobs]
+            part = _Part(engine, jobs[begin : begin + size])
+            owned.start(part.jobs)
+            while (last := part.last) is not None:
+                last.mark()
+                engine.step(unless=last.moved, patient=True)
+                if (count := part.collect()) and bar is not None:
+                    bar.update(count)
+            outputs += part.outputs
+        return outputs  # inside, as all of it: an interrupt loses nothing
 
 
 async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
@@ -81,15 +80,13 @@ async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
     with Owned(engine, jobs), Owned(engine, jobs) as owned:
         owned.start()
         await asyncio.sleep(0)  # tasks that begin together get into the same first step
-        pending = list(jobs)
-        while pending:
-            if pending[-1].finished:
-                pending.pop().check()
-            else:
-                engine.step(unless=pending[-1].moved)
-                pending[-1].mark()
-                await asyncio.sleep(0)
-        return [job.output() for job in jobs]
+        part = _Part(engine, jobs)
+        while (last := part.last) is not None:
+            engine.step(unless=last.moved)
+            last.mark()
+            part.collect()
+            await asyncio.sleep(0)
+        return part.outputs
 
 
 def stream(
@@ -198,6 +195,38 @@ def _step(engine: Engine, pending: Sequence[Streamed[Output]]) -> list[Output]:
 
 def _reports(pending: Sequence[Streamed[Output]]) -> list[Output]:
     return [output for job in pending if (output := job.check().report()) is not None]
+
+
+class _Part(Generic[Output]):
+    """Jobs that run together, and their outputs: each is made while the device works on the others."""
+
+    def __init__(self, engine: Engine, jobs: Sequence[Work[Output]]):
+        self.engine, self.jobs = engine, jobs
+        self._outputs: dict[int, Output] = {}
+        self._pending, self._seen = list(enumerate(jobs)), engine.stats.num_ended
+
+    @property
+    def last(self) -> Work[Output] | None:
+        """The last job whose output is not there; None: all are."""
+        return self._pending[-1][1] if self._pending else None
+
+    @property
+    def outputs(self) -> list[Output]:
+        """In the order of the jobs, once all are there."""
+        return [self._outputs[i] for i in range(len(self.jobs))]
+
+    def collect(self) -> int:
+        """Make the outputs of those that have ended, if these are some; how many. Raises their errors."""
+        ended, last = self.engine.stats.num_ended, self.last
+        enough = (ended - self._seen) * SHARE >= max(1, len(self._pending))
+        if last is None or not (enough or last.finished):
+            return 0
+        self._seen, before = ended, len(self._pending)
+        for i, job in self._pending:
+            if job.finished:
+                self._outputs[i] = job.check().output()
+        self._pending = [(i, job) for i, job in self._pending if i not in self._outputs]
+        return before - len(self._pending)
 
 
 class _Bar(tqdm):
