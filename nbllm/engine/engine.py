@@ -317,6 +317,8 @@ class Engine:
     def _forget(self, request: Request) -> None:
         self.live.pop(request.id, None)
         self._watched.pop(request.id, None)
+        if request.when_ended is not None:
+            request.when_ended()
 
     def _repair(self) -> None:
         """After a step that did not run to its end: derive everything from the requests again."""

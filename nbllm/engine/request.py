@@ -7,6 +7,7 @@ decoding step and the recomputation after a preemption differ only in how many t
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from numpy import ndarray
@@ -68,6 +69,7 @@ class Request:
     stop_reason: int | str | None = None
     first_token_time: float | None = None
     finish_time: float | None = None
+    when_ended: Callable[[], object] | None = None  # called by the engine, by whoever steps
 
     @property
     def num_cached(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -24,8 +25,6 @@ BEAT = 0.25
 """Seconds after which a feed reports what has not finished."""
 LOOK = 64
 """Steps after which a feed looks at all its jobs, even if the engine has counted no end."""
-SHARE = 64
-"""Of so many jobs one has to end for all to be looked at: more of them cost one no more."""
 
 Progress = bool | Callable[..., Any]
 """Whether to show a bar of tqdm; or what makes one, called with total and unit, as tqdm is."""
@@ -64,7 +63,7 @@ def finish(
     shown, outputs = nullcontext() if bar is None else bar, []
     with shown, Owned(engine, jobs), Owned(engine, jobs) as owned:
         for begin in range(0, len(jobs), size):
-            part = _Part(engine, jobs[begin : begin + size])
+            part = _Part(jobs[begin : begin + size])
             owned.start(part.jobs)
             while (last := part.last) is not None:
                 last.mark()
@@ -80,7 +79,7 @@ async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
     with Owned(engine, jobs), Owned(engine, jobs) as owned:
         owned.start()
         await asyncio.sleep(0)  # tasks that begin together get into the same first step
-        part = _Part(engine, jobs)
+        part = _Part(jobs)
         while (last := part.last) is not None:
             engine.step(unless=last.moved)
             last.mark()
@@ -200,15 +199,19 @@ def _reports(pending: Sequence[Streamed[Output]]) -> list[Output]:
 class _Part(Generic[Output]):
     """Jobs that run together, and their outputs: each is made while the device works on the others."""
 
-    def __init__(self, engine: Engine, jobs: Sequence[Work[Output]]):
-        self.engine, self.jobs = engine, jobs
+    def __init__(self, jobs: Sequence[Work[Output]]):
+        self.jobs = jobs
+        self._pending = dict(enumerate(jobs))
         self._outputs: dict[int, Output] = {}
-        self._pending, self._seen = list(enumerate(jobs)), engine.stats.num_ended
+        self._ended: deque[int] = deque()  # jobs of which a request has ended
+        for i, job in self._pending.items():
+            for request in job.requests:
+                request.when_ended = partial(self._ended.append, i)
 
     @property
     def last(self) -> Work[Output] | None:
         """The last job whose output is not there; None: all are."""
-        return self._pending[-1][1] if self._pending else None
+        return next(reversed(self._pending.values()), None)
 
     @property
     def outputs(self) -> list[Output]:
@@ -216,17 +219,21 @@ class _Part(Generic[Output]):
         return [self._outputs[i] for i in range(len(self.jobs))]
 
     def collect(self) -> int:
-        """Make the outputs of those that have ended, if these are some; how many. Raises their errors."""
-        ended, last = self.engine.stats.num_ended, self.last
-        enough = (ended - self._seen) * SHARE >= max(1, len(self._pending))
-        if last is None or not (enough or last.finished):
-            return 0
-        self._seen, before = ended, len(self._pending)
-        for i, job in self._pending:
-            if job.finished:
-                self._outputs[i] = job.check().output()
-        self._pending = [(i, job) for i, job in self._pending if i not in self._outputs]
+        """Make the outputs of those that have ended; how many. Raises their errors."""
+        before = len(self._pending)
+        while self._ended:
+            self._make(self._ended.popleft())
+        # one that never ran, or whose end was interrupted, is found when it is the last
+        while self._pending and self._make(next(reversed(self._pending))):
+            pass
         return before - len(self._pending)
+
+    def _make(self, i: int) -> bool:
+        if (job := self._pending.get(i)) is None or not job.finished:
+            return False
+        self._outputs[i] = job.check().output()
+        del self._pending[i]
+        return True
 
 
 class _Bar(tqdm):
