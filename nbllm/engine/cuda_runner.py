@@ -85,7 +85,8 @@ class CudaRunner(Runner):
         self.device, most = kv.device, self.width(rows.max_rows)
         self.most = most
         self.on_gpu = kv.device.type == "cuda"
-        self.on_device = DeviceRows(rows, kv.device, most)
+        self.graphs = Graphs(kv.device)
+        self.on_device = DeviceRows(rows, self.graphs, most)
         self.draws = Draws(
             rows,
             self.on_device,
@@ -94,7 +95,6 @@ class CudaRunner(Runner):
             parts=MOST_AHEAD + 4,
             ordered=self.ordered,
         )
-        self.graphs = Graphs(kv.device)
         self._idle = torch.full((most,), self.on_device.idle, dtype=torch.int32, device=kv.device)
         self._words = torch.zeros(_Short.SIZE, dtype=torch.int64, device=kv.device)
         self._idle_words = torch.from_numpy(_Short.idle(self.on_device.idle)).to(kv.device)

@@ -1,14 +1,12 @@
 """`Rows` on the device: what a captured step reads of each request, kept up to date by what changed.
 
 All of it is one tensor of words, and on the host a mirror of them. Before a step the mirror is
-compared with `Rows`, row by row, and the words that differ are sent and written by one launch. The
-device appends tokens by itself, so most steps send nothing. After an interrupt `forget` makes every
-row differ.
+compared with `Rows`, row by row, and one captured launch reads the words that differ from memory of the
+host and writes them. The device appends tokens by itself, so most steps send nothing. After an interrupt
+`forget` makes every row differ.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,13 +15,16 @@ from torch import Tensor
 from nbllm.models.batch import PAGE_SIZE
 from nbllm_kernels.row_steps import RowState, apply_diffs
 
+from .graphs import Captured, Graphs
 from .needs import MOST_STOPS, STOPS
 from .rows import NO_TOKEN, Rows
 
 ALIGNED = 64
 """Words at whose multiples arrays begin, as kernels like it."""
 SLOTS = 3
-"""Uploads that may be on their way."""
+"""Changes that may be on their way."""
+SIZES = (64, 256, 1024)
+"""Words that a captured launch writes; then four times as many, as often as needed."""
 GROWING = ("last", "length")
 FIXED = (
     *("limit", "seed", "top_k", "temperature", "top_p", "min_p"),
@@ -33,19 +34,21 @@ MOVING = (*GROWING, "done")
 NOBODY = -1
 
 
-@dataclass(slots=True)
 class Upload:
-    """Page-locked memory, and when the device has read it."""
+    """Page-locked memory that holds places and then values, and when the device has read it."""
 
-    words: Tensor
-    sent: torch.cuda.Event | None = None
+    def __init__(self, size: int, on_gpu: bool):
+        self.words = torch.full((size,), NOBODY, dtype=torch.int32, pin_memory=on_gpu)
+        self.host = self.words.numpy()
+        self.read = torch.cuda.Event() if on_gpu else None
 
 
 class DeviceRows:
     """max_rows rows and an idle one, which padding points to; `index`: those of a step."""
 
-    def __init__(self, rows: Rows, device: torch.device, most: int):
-        self.rows, self.idle, self._on_gpu = rows, rows.max_rows, device.type == "cuda"
+    def __init__(self, rows: Rows, graphs: Graphs, most: int):
+        device = graphs.device
+        self.rows, self.idle, self._graphs = rows, rows.max_rows, graphs
         count = rows.max_rows + 1
         shapes = dict.fromkeys((*GROWING, *FIXED, "done"), (count,))
         shapes |= {"index": (most,), "pages": (count, rows.pages.shape[1])}
@@ -79,16 +82,18 @@ class DeviceRows:
         self.known: object = None  # the same object as long as `follow` has nothing to do
         self._num_pages = np.zeros(rows.max_rows, np.int64)
         self._placement = np.zeros(rows.max_rows, np.int64)
-        self._staged = torch.zeros(2 * total, dtype=torch.int32, device=device)
-        self._uploads = [
-            Upload(torch.zeros(2 * total, dtype=torch.int32, pin_memory=self._on_gpu))
-            for _ in range(SLOTS)
-        ]
+        self._sizes: list[int] = [*SIZES]
+        while self._sizes[-1] < total:
+            self._sizes.append(min(self._sizes[-1] * 4, total))
+        longest = 2 * self._sizes[-1]
+        self._nothing = torch.full((longest,), NOBODY, dtype=torch.int32, device=device)
+        self._uploads = [Upload(longest, device.type == "cuda") for _ in range(SLOTS)]
+        self._slot = 0
 
     def warm_up(self) -> None:
-        """Make the kernel that takes changes, with none."""
-        nothing = self._staged[:8].fill_(NOBODY)
-        apply_diffs(self.words, nothing[:4], nothing[4:])
+        """Capture what takes few changes."""
+        for slot in range(SLOTS):
+            self._writing(slot, SIZES[0])
 
     def forget(self) -> None:
         """Send everything anew before the next step."""
@@ -139,20 +144,22 @@ class DeviceRows:
         moved = anew | self._stale[index]
         if moved.any():
             which = index[moved]
-            host["done"][which] = 0
-            self._stale[which] = False
+            at = _plainly(which)
+            host["done"][at] = 0
+            self._stale[at] = False
             for name in GROWING:
-                host[name][which] = getattr(rows, name)[which]
+                host[name][at] = getattr(rows, name)[at]
             places.append(self._places_of(MOVING, which))
         num_pages = rows.capacity[index] // PAGE_SIZE
         if anew.any():
             which = index[anew]
+            at = _plainly(which)
             for name in FIXED:
-                host[name][which] = getattr(rows, name)[which]
+                host[name][at] = getattr(rows, name)[at]
             places.append(self._places_of(FIXED, which))
             # where it stays 0 nobody looks at stop ids
-            host["min_length"][which] *= (rows.wants[which] & STOPS) > 0
-            self._num_pages[which], self._placement[which] = 0, rows.placement[which]
+            host["min_length"][at] *= (rows.wants[at] & STOPS) > 0
+            self._num_pages[at], self._placement[at] = 0, rows.placement[at]
             places += [self._stops(row) for row in which[(rows.wants[which] & STOPS) > 0]]
         width = host["pages"].shape[1]
         more = np.maximum(num_pages - self._num_pages[index], 0)
@@ -194,20 +201,34 @@ class DeviceRows:
     def _send(self, places: np.ndarray) -> None:
         if not len(places):
             return
-        count = -(-len(places) // 4) * 4  # so that the values, behind the places, are aligned too
-        upload = self._uploads[0]
-        if upload.sent is not None:
-            upload.sent.synchronize()
-        words = upload.words.numpy()
-        words[:count] = NOBODY
-        words[: len(places)] = places
-        words[count : count + len(places)] = self._mirror[places]
-        staged = self._staged[: 2 * count].copy_(upload.words[: 2 * count], non_blocking=True)
-        if self._on_gpu:
-            upload.sent = upload.sent or torch.cuda.Event()
-            upload.sent.record()
-        apply_diffs(self.words, staged[:count], staged[count:])
-        self._uploads.append(self._uploads.pop(0))
+        slot, self._slot = self._slot, (self._slot + 1) % SLOTS
+        upload, count = self._uploads[slot], len(places)
+        if upload.read is not None:
+            upload.read.synchronize()
+        size = next(n for n in self._sizes if n >= count)
+        upload.host[:count] = places
+        upload.host[count:size] = NOBODY
+        upload.host[size : size + count] = self._mirror[places]
+        self._writing(slot, size).replay()
+        if upload.read is not None:
+            upload.read.record()
+
+    def _writing(self, slot: int, size: int) -> Captured[None]:
+        """What writes the changes of an upload."""
+        key = "changes", slot, size
+        if self._graphs.has(key):  # slices cost as much as a launch
+            return self._graphs.made(key)
+
+        def write(words: Tensor) -> None:
+            apply_diffs(self.words, words[:size], words[size:])
+
+        words = self._uploads[slot].words[: 2 * size]
+        return self._graphs.get(key, write, words, self._nothing[: 2 * size])
+
+
+def _plainly(rows: np.ndarray) -> np.ndarray | int:
+    """A row by itself, which numpy finds ten times as fast as one of several."""
+    return rows if len(rows) > 1 else int(rows[0])
 
 
 def _dtype_of(name: str, rows: Rows) -> np.dtype:

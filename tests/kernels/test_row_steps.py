@@ -36,15 +36,19 @@ def copy(state, without=()):
     return RowState(**fields)
 
 
+@pytest.mark.parametrize("pinned", [False, True])
 @pytest.mark.parametrize("count", [1, 63, 1000])
-def test_diffs(count):
+def test_diffs(count, pinned):
+    """From the device's memory, or the host's."""
     words = torch.randint(0, 100, (5000,), device=DEVICE).int()
     want = words.clone()
-    at = torch.randperm(5000)[:count].int().to(DEVICE)
+    at, values = torch.randperm(5000)[:count].int(), torch.randint(-(2**31), 2**31 - 1, (count,))
     at[::7] = -1
-    values = torch.randint(-(2**31), 2**31 - 1, (count,), device=DEVICE).int()
-    apply_diffs(words, at, values)
+    at, values = at.to(DEVICE), values.int().to(DEVICE)
     apply_diffs_ref(want, at, values)
+    if pinned and DEVICE == "cuda":
+        at, values = at.cpu().pin_memory(), values.cpu().pin_memory()
+    apply_diffs(words, at, values)
     assert torch.equal(words, want)
 
 
