@@ -92,8 +92,7 @@ class DeviceRows:
 
     def warm_up(self) -> None:
         """Capture what takes few changes."""
-        for slot in range(SLOTS):
-            self._writing(slot, SIZES[0])
+        self._writing(0, SIZES[0])
 
     def forget(self) -> None:
         """Send everything anew before the next step."""
@@ -216,14 +215,16 @@ class DeviceRows:
     def _writing(self, slot: int, size: int) -> Captured[None]:
         """What writes the changes of an upload."""
         key = "changes", slot, size
-        if self._graphs.has(key):  # slices cost as much as a launch
-            return self._graphs.made(key)
+        if not self._graphs.has(key):
+            # those of all uploads, lest some later step has to wait for it
+            for i, upload in enumerate(self._uploads):
+                words, nothing = upload.words[: 2 * size], self._nothing[: 2 * size]
+                self._graphs.get(("changes", i, size), self._write, words, nothing)
+        return self._graphs.made(key)
 
-        def write(words: Tensor) -> None:
-            apply_diffs(self.words, words[:size], words[size:])
-
-        words = self._uploads[slot].words[: 2 * size]
-        return self._graphs.get(key, write, words, self._nothing[: 2 * size])
+    def _write(self, changes: Tensor) -> None:
+        places, values = changes.chunk(2)
+        apply_diffs(self.words, places, values)
 
 
 def _plainly(rows: np.ndarray) -> np.ndarray | int:
