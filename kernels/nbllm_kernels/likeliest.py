@@ -8,7 +8,8 @@ log-probabilities are those of the raw distribution. Equal log-probabilities ran
 Bound by reading the logits: one kernel leaves the maximum of each chunk of a row, and sums. The k
 largest elements lie in the k chunks with the largest maxima, since every one of these has an element
 before all of another chunk. So a second kernel, one program a row, takes the largest of the maxima,
-then of the elements of those chunks.
+then of the elements of those chunks. `top_logprobs.py` orders by logits, and wants a token's rank among
+them; the same kernels do that.
 """
 
 # in a kernel, types are Triton's business
@@ -90,13 +91,16 @@ def _scaled(logits_ptr, at, mask, temperature):
 def _maxima_kernel(
     logits_ptr,
     temperature_ptr,
+    tokens_ptr,
     maxima_ptr,
     sums_ptr,
+    ranks_ptr,
     V,
     CHUNKS,
     CHUNK: tl.constexpr,
     STRETCH: tl.constexpr,
     TEMPERATURE: tl.constexpr,
+    RANKED: tl.constexpr,
 ):
     r, s = tl.program_id(0).to(tl.int64), tl.program_id(1)
     temperature = 1.0
@@ -112,6 +116,10 @@ def _maxima_kernel(
     sums_at = sums_ptr + (r * tl.num_programs(1) + s) * 2
     tl.store(sums_at, top)
     tl.store(sums_at + 1, tl.sum(tl.exp(x - finite), 0))
+    if RANKED:
+        own = _scaled(logits_ptr, r * V + tl.load(tokens_ptr + r), True, temperature)
+        rank = tl.sum(((x >= own) & (ids < V)).to(tl.int32), 0)
+        tl.store(ranks_ptr + r * tl.num_programs(1) + s, rank)
 
 
 @jit
@@ -120,8 +128,10 @@ def _choose_kernel(
     temperature_ptr,
     maxima_ptr,
     sums_ptr,
+    ranks_ptr,
     logprobs_ptr,
     ids_ptr,
+    rank_ptr,
     V,
     CHUNKS,
     S,
@@ -131,6 +141,7 @@ def _choose_kernel(
     BLOCK_C: tl.constexpr,
     BLOCK_S: tl.constexpr,
     TEMPERATURE: tl.constexpr,
+    RANKED: tl.constexpr,
 ):
     r = tl.program_id(0).to(tl.int64)
     temperature = 1.0
@@ -149,9 +160,14 @@ def _choose_kernel(
     ids = chunk[:, None] * CHUNK + tl.arange(0, CHUNK)[None, :]
     real = (best != _NOTHING)[:, None] & (ids < V)
     x = _scaled(logits_ptr, r * V + ids, real, temperature)
-    # what rounding makes equal is equal
-    keys = tl.where(real, _key(x - top - log_sum + 0.0, ids), _NOTHING)
+    if not RANKED:  # what rounding makes equal is equal
+        x = x - top - log_sum + 0.0
+    keys = tl.where(real, _key(x, ids), _NOTHING)
     logprobs, ids = _value(tl.topk(tl.reshape(keys, [K * CHUNK]), K))
+    if RANKED:
+        logprobs = logprobs - top - log_sum
+        ranks = tl.load(ranks_ptr + r * S + s, s < S, other=0)
+        tl.store(rank_ptr + r, tl.sum(ranks, 0).to(tl.int64))
     n = tl.arange(0, K)
     tl.store(logprobs_ptr + r * k + n, logprobs, n < k)
     tl.store(ids_ptr + r * k + n, ids.to(tl.int64), n < k)
@@ -169,6 +185,14 @@ def likeliest(
     if not use_triton(logits) or allowed is not None or k > MAX_K or not len(logits):
         return likeliest_ref(logits, k, allowed, temperature)
     require_contiguous("likeliest", logits=logits, temperature=temperature)
+    logprobs, ids, _ = chosen(logits, k, temperature)
+    return logprobs, ids, None
+
+
+def chosen(
+    logits: Tensor, k: int, temperature: Tensor | None = None, tokens: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The launches: of `likeliest`, or with tokens [R] int64 of `top_logprobs`; k <= MAX_K."""
     count, size = logits.shape
     block = max(2, next_power_of_2(k))
     # about as many maxima are sorted as elements
@@ -179,16 +203,23 @@ def likeliest(
         return torch.empty(shape, dtype=dtype, device=logits.device)
 
     maxima, sums = memory(count, chunks), memory(count, stretches, 2)
+    ranks, rank = None, None
+    if tokens is not None:
+        ranks = memory(count, stretches, dtype=torch.int32)
+        rank = memory(count, dtype=torch.int64)
     _maxima_kernel[(count, stretches)](
         logits,
         temperature,
+        tokens,
         maxima,
         sums,
+        ranks,
         size,
         chunks,
         CHUNK=chunk,
         STRETCH=STRETCH,
         TEMPERATURE=temperature is not None,
+        RANKED=tokens is not None,
         num_warps=4,
     )
     logprobs, ids = memory(count, k), memory(count, k, dtype=torch.int64)
@@ -197,8 +228,10 @@ def likeliest(
         temperature,
         maxima,
         sums,
+        ranks,
         logprobs,
         ids,
+        rank,
         size,
         chunks,
         stretches,
@@ -208,6 +241,7 @@ def likeliest(
         BLOCK_C=max(block, next_power_of_2(chunks)),
         BLOCK_S=next_power_of_2(stretches),
         TEMPERATURE=temperature is not None,
+        RANKED=tokens is not None,
         num_warps=8,
     )
-    return logprobs, ids, None
+    return logprobs, ids, rank
