@@ -163,13 +163,13 @@ def _choose_kernel(
     if not RANKED:  # what rounding makes equal is equal
         x = x - top - log_sum + 0.0
     keys = tl.where(real, _key(x, ids), _NOTHING)
-    logprobs, ids = _value(tl.topk(tl.reshape(keys, [K * CHUNK]), K))
+    values, ids = _value(tl.topk(tl.reshape(keys, [K * CHUNK]), K))
     if RANKED:
-        logprobs = logprobs - top - log_sum
+        values = values - top - log_sum
         ranks = tl.load(ranks_ptr + r * S + s, s < S, other=0)
         tl.store(rank_ptr + r, tl.sum(ranks, 0).to(tl.int64))
     n = tl.arange(0, K)
-    tl.store(logprobs_ptr + r * k + n, logprobs, n < k)
+    tl.store(logprobs_ptr + r * k + n, values, n < k)
     tl.store(ids_ptr + r * k + n, ids.to(tl.int64), n < k)
 
 

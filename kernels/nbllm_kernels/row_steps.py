@@ -58,7 +58,8 @@ def _diffs_kernel(words_ptr, at_ptr, values_ptr, count, BLOCK: tl.constexpr):
 def apply_diffs(words: Tensor, at: Tensor, values: Tensor) -> None:
     """words[at] = values for int32 words, at [n] and values [n]; at -1 is skipped, none may repeat.
 
-    A float32 is its bits; an int64 is two words, the lower first.
+    A float32 is its bits; an int64 is two words, the lower first. at and values may be in page-locked
+    memory of the host.
     """
     if not use_triton(words):
         return apply_diffs_ref(words, at, values)

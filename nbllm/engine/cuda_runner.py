@@ -303,8 +303,7 @@ class CudaRunner(Runner):
         known, needs = self._latest
         if known is not self.on_device.known:
             self._latest = self.on_device.known, (needs := self.draws.needs(index))
-        placement, part, stream = self.rows.placement[index], self.draws.ring.part, self._stream
-        whole = None
+        placement, whole = self.rows.placement[index], None
         if needs.plain:
             whole = self._graph(self._key(size, needs), lambda i: self._step(i, needs), size)
 
@@ -314,17 +313,18 @@ class CudaRunner(Runner):
             else:
                 self._replay_hidden(size)
                 self._replay_draw(size, needs)
-            words, done = part(needs, size, stream)
-            column = Column(index=index, placement=placement, needs=needs, words=words, done=done)
-            self._launched.append(column)
+            self._launched.append(self._given(index, placement, size, needs))
 
         return launch
 
     def _column(self, index: np.ndarray, size: int, needs: Needs) -> Column:
-        """What the step that has just been launched gives."""
+        """As `_given`; then the rows are advanced."""
         self.on_device.advance(index)
+        return self._given(index, self.rows.placement[index], size, needs)
+
+    def _given(self, index: np.ndarray, placement: np.ndarray, size: int, needs: Needs) -> Column:
+        """What the step that has just been launched gives."""
         words, done = self.draws.ring.part(needs, size, self._stream)
-        placement = self.rows.placement[index]
         return Column(index=index, placement=placement, needs=needs, words=words, done=done)
 
     def _graph(self, key: tuple, function: Callable[[Tensor], object], size: int):

@@ -21,8 +21,8 @@ from .rows import NO_TOKEN, Rows
 
 ALIGNED = 64
 """Words at whose multiples arrays begin, as kernels like it."""
-SLOTS = 3
-"""Changes that may be on their way."""
+SLOTS = 6
+"""Changes that may be on their way: more than the steps that run ahead."""
 SIZES = (64, 256, 1024)
 """Words that a captured launch writes; then four times as many, as often as needed."""
 GROWING = ("last", "length")
@@ -91,8 +91,9 @@ class DeviceRows:
         self._slot = 0
 
     def warm_up(self) -> None:
-        """Capture what takes few changes."""
-        self._writing(0, SIZES[0])
+        """Capture what takes few changes, with which nobody is to wait for that."""
+        for size in SIZES:
+            self._writing(0, size)
 
     def forget(self) -> None:
         """Send everything anew before the next step."""
@@ -130,7 +131,7 @@ class DeviceRows:
     def room(self, index: np.ndarray) -> int:
         """Steps of the rows that can follow all that was launched.
 
-        As many as one of them takes, and as those have room for that take so many.
+        Until each has reached its limit, or one that has not has no page for its next token.
         """
         length = self.length[index]
         left = self._host["limit"][index] - length

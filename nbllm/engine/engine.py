@@ -88,22 +88,23 @@ class Engine:
         """End a request with finish_reason "abort" before the next step computes. Never waits."""
         self._inbox.append(("abort", request))
 
-    def step(self, unless: Callable[[], bool] | None = None, *, patient: bool = False) -> None:
-        """Advance every running request by one token, or a part of its prompt; every search by a step.
+    def step(self, unless: Callable[[], bool] | None = None, *, due: float | None = None) -> None:
+        """Advance every running request by a token, or a part of its prompt; every search by a step.
 
         Other waiters may step while this one waits for its turn; `unless` is asked when the turn has
         come, and True leaves the step to the next. So nobody steps past their own unread news.
-        patient: the caller looks at the end only, so it may be a few tokens at once, until somebody
-        else asks for a step.
+        It may be a few tokens of each request, where there are many, or where the caller is patient and
+        looks only when it is `due`, by `time.monotonic`. An interrupt costs at most these. It stays with
+        the token under way when somebody impatient wants a step, or adds or aborts a request.
         """
-        with self._turns, self._home:
+        with self._turns if due is None else self._turns.patient, self._home:
             if unless is not None and unless():
                 return
             self._prepare()
             if self.asleep:
                 self._wake()
-            if plan := self.scheduler.schedule(patient):
-                self._run(plan)
+            if plan := self.scheduler.schedule(patient=due is not None):
+                self._run(plan, due)
             elif stuck := self.scheduler.stuck:
                 self._refuse(stuck)
             self.waves.step(plan, self._end)
@@ -212,10 +213,11 @@ class Engine:
             self._watched[request.id] = request
         self.scheduler.add(request)
 
-    def _run(self, plan: Plan) -> None:
+    def _run(self, plan: Plan, due: float | None) -> None:
         begin = time.perf_counter()
-        # whoever adds, aborts or looks does not wait for more than the step under way
-        plan.hurried = lambda: bool(self._inbox or self._turns.wanted)
+        plan.hurried = lambda: (
+            bool(self._inbox) or self._turns.wanted or (due is not None and time.monotonic() >= due)
+        )
         if self._watched:
             plan.steps = 1
         try:
@@ -313,12 +315,12 @@ class Engine:
             self.stats.ended(request)
             self.scheduler.remove(request)
             self._forget(request)
+        if request.when_ended is not None:
+            request.when_ended()
 
     def _forget(self, request: Request) -> None:
         self.live.pop(request.id, None)
         self._watched.pop(request.id, None)
-        if request.when_ended is not None:
-            request.when_ended()
 
     def _repair(self) -> None:
         """After a step that did not run to its end: derive everything from the requests again."""

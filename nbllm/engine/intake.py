@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, takewhile
 from random import Random
@@ -63,13 +64,20 @@ class Intake:
         priorities: Sequence[int],
     ) -> Iterator[Job | BeamCompletions]:
         """As `jobs`, each made when it is asked for; a wrong prompt is found when its turn comes."""
-        own = {id(p): p for p in params}
-        for key, each in own.items():
+        times = Counter(map(id, params))
+        for each in {id(p): p for p in params}.values():
             self.check_params(each)
-            own[key] = each.clone()  # the caller may change theirs
+        # the caller may change theirs; what many prompts have is copied once
+        shared = {id(p): p.clone() for p in {id(p): p for p in params}.values() if times[id(p)] > 1}
         call, many = self.new_call(), len(prompts) > 1
         jobs = (
-            self._one(f"{call}-{i}", prompt, own[id(p)], priority, f"prompt {i}: " if many else "")
+            self._one(
+                f"{call}-{i}",
+                prompt,
+                shared.get(id(p)) or p.clone(),
+                priority,
+                f"prompt {i}: " if many else "",
+            )
             for i, (prompt, p, priority) in enumerate(zip(prompts, params, priorities, strict=True))
         )
         return takewhile(lambda _: call not in self._over, jobs)

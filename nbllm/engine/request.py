@@ -69,7 +69,8 @@ class Request:
     stop_reason: int | str | None = None
     first_token_time: float | None = None
     finish_time: float | None = None
-    when_ended: Callable[[], object] | None = None  # called by the engine, by whoever steps
+    # called by whoever steps when it has ended, but for ends that an interrupt or `close` brought
+    when_ended: Callable[[], object] | None = None
 
     @property
     def num_cached(self) -> int:

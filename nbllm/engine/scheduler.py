@@ -75,8 +75,10 @@ class Plan:
         return bool(self.decoding or self.chunks)
 
 
-BURSTS = ((128, 8), (32, 4), (0, 1))
-"""Requests from which on so many steps are looked at together: one look at each costs time."""
+BURST = 8
+"""Steps that are looked at together where nobody waits for each: one look at each costs time."""
+BURSTS = ((128, BURST), (32, 4), (0, 1))
+"""Requests from which on it is so many, whoever waits."""
 
 
 class Scheduler:
@@ -121,7 +123,7 @@ class Scheduler:
                 chunks.append((request, request.num_prefilled, request.num_prefilled + count))
                 budget -= count
         count = len(self.rows.decoding)
-        burst = next(steps for least, steps in BURSTS if count >= least or patient)
+        burst = BURST if patient else next(steps for least, steps in BURSTS if count >= least)
         return Plan(
             rows=self.rows.active,
             decoding=list(self.rows.decoding),

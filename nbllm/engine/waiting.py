@@ -21,6 +21,7 @@ from .job import Job
 from .request import Request
 
 Output = TypeVar("Output", covariant=True)
+NEVER = float("inf")
 BEAT = 0.25
 """Seconds after which a feed reports what has not finished."""
 LOOK = 64
@@ -67,7 +68,7 @@ def finish(
             owned.start(part.jobs)
             while (last := part.last) is not None:
                 last.mark()
-                engine.step(unless=last.moved, patient=True)
+                engine.step(unless=last.moved, due=NEVER)
                 if (count := part.collect()) and bar is not None:
                     bar.update(count)
             outputs += part.outputs
@@ -77,9 +78,9 @@ def finish(
 async def afinish(engine: Engine, jobs: Sequence[Work[Output]]) -> list[Output]:
     """As `finish`; after every step the event loop has its turn."""
     with Owned(engine, jobs), Owned(engine, jobs) as owned:
+        part = _Part(jobs)
         owned.start()
         await asyncio.sleep(0)  # tasks that begin together get into the same first step
-        part = _Part(jobs)
         while (last := part.last) is not None:
             engine.step(unless=last.moved)
             last.mark()
@@ -135,7 +136,7 @@ def _steps_until_an_end(engine: Engine, due: float) -> None:
     """Step until a request has ended, it is `due`, or it is time to look at all of them."""
     ended = engine.stats.num_ended
     for _ in range(LOOK):
-        engine.step(unless=lambda: engine.stats.num_ended != ended, patient=True)
+        engine.step(unless=lambda: engine.stats.num_ended != ended, due=due)
         if engine.stats.num_ended != ended or time.monotonic() >= due:
             return
 
@@ -200,18 +201,17 @@ class _Part(Generic[Output]):
     """Jobs that run together, and their outputs: each is made while the device works on the others."""
 
     def __init__(self, jobs: Sequence[Work[Output]]):
-        self.jobs = jobs
-        self._pending = dict(enumerate(jobs))
+        self.jobs, self._left = jobs, len(jobs)  # outputs of the jobs beyond are all there
         self._outputs: dict[int, Output] = {}
         self._ended: deque[int] = deque()  # jobs of which a request has ended
-        for i, job in self._pending.items():
+        for i, job in enumerate(jobs):
             for request in job.requests:
                 request.when_ended = partial(self._ended.append, i)
 
     @property
     def last(self) -> Work[Output] | None:
         """The last job whose output is not there; None: all are."""
-        return next(reversed(self._pending.values()), None)
+        return self.jobs[self._left - 1] if self._left else None
 
     @property
     def outputs(self) -> list[Output]:
@@ -220,20 +220,20 @@ class _Part(Generic[Output]):
 
     def collect(self) -> int:
         """Make the outputs of those that have ended; how many. Raises their errors."""
-        before = len(self._pending)
+        before = len(self._outputs)
         while self._ended:
             self._make(self._ended.popleft())
-        # one that never ran, or whose end was interrupted, is found when it is the last
-        while self._pending and self._make(next(reversed(self._pending))):
-            pass
-        return before - len(self._pending)
+        # ends that nobody was told of are found when all jobs beyond are done
+        while self._left and self._make(self._left - 1):
+            self._left -= 1
+        return len(self._outputs) - before
 
     def _make(self, i: int) -> bool:
-        if (job := self._pending.get(i)) is None or not job.finished:
-            return False
-        self._outputs[i] = job.check().output()
-        del self._pending[i]
-        return True
+        """Whether the output of job i is there, after making it if it can be."""
+        job = self.jobs[i]
+        if i not in self._outputs and job.finished:
+            self._outputs[i] = job.check().output()
+        return i in self._outputs
 
 
 class _Bar(tqdm):

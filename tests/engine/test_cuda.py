@@ -5,6 +5,7 @@ Everywhere its twin runs these tests, which is the same code over references; on
 """
 
 import gc
+import math
 import random
 import threading
 import time
@@ -86,48 +87,58 @@ def test_steps_run_ahead(llama, open_llm):
 
 
 def test_few_rows_get_some_tokens_at_once_while_nobody_looks(llama, open_llm, monkeypatch):
-    params = SamplingParams(temperature=0, max_tokens=40, ignore_eos=True)
+    params = SamplingParams(temperature=0, max_tokens=60, ignore_eos=True)
     with open_llm(llama[0]) as llm:
+        engine = llm.engine
         [out] = llm.generate([[1, 2, 3]], params, use_tqdm=False)
         made = out.outputs[0].token_ids
 
-        def new(patient: bool) -> int:
+        def new(due: float | None = math.inf) -> int:
             before = request.num_output
-            llm.engine.step(patient=patient)
+            engine.step(due=due)
             assert request.output_ids == made[: request.num_output]
             return request.num_output - before
 
         def start(params: SamplingParams):
             [job] = llm._jobs(as_prompts([[1, 2, 3]]), [params])
-            llm.engine.add(job.requests[0])
-            llm.engine.step()
+            engine.add(job.requests[0])
+            engine.step()
             return job.requests[0]
 
+        def beside(other) -> int:
+            """As `new`, while `other` waits for its turn."""
+            run, threads = engine.runner.run, [threading.Thread(target=other)]
+
+            def late(plan):
+                threads[0].start()
+                while not engine._turns._queue:
+                    time.sleep(0.001)
+                return run(plan)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(engine.runner, "run", late)
+                count = new()
+            threads[0].join()
+            return count
+
         request = start(params)
-        assert [new(patient) for patient in (True, False, True)] == [8, 1, 8]
-        run = llm.engine.runner.run
-
-        def beside_another(plan):
-            thread = threading.Thread(target=llm.engine.settle)
-            thread.start()
-            while not llm.engine._turns.wanted:
-                time.sleep(0.001)
-            return run(plan)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(llm.engine.runner, "run", beside_another)
-            assert new(patient=True) == 1
+        assert [new(), new(None), new(), new(time.monotonic())] == [8, 1, 8, 1]
+        assert beside(engine.settle) == 1
+        assert beside(lambda: engine.step(unless=lambda: True)) == 1
+        assert beside(lambda: engine.step(unless=lambda: True, due=math.inf)) == 8
+        # nobody waits for tokens that come after an end
         other = start(params)
-        assert [new(patient=True) for _ in range(3)] == [8, 8, 1]
-        while not other.finished:
-            llm.engine.step()
-        assert other.output_ids == made
-        # nobody waits for tokens that come after the end
-        stop = made[11]
-        request = start(SamplingParams(temperature=0, max_tokens=40, stop_token_ids=[stop]))
-        first = made.index(stop) + 1
+        ahead = request.num_output, other.num_output
         while not request.finished:
-            step = new(patient=True)
+            new()
+        assert len(made) - ahead[0] == other.num_output - ahead[1]
+        while not other.finished:
+            engine.step()
+        assert other.output_ids == made
+        request = start(SamplingParams(temperature=0, max_tokens=60, stop_token_ids=[made[11]]))
+        first = made.index(made[11]) + 1
+        while not request.finished:
+            step = new()
         assert request.num_output == first
         assert step == (first - 2) % 8 + 1
 
@@ -210,7 +221,7 @@ def test_an_interrupt_at_many_lines_costs_no_token(on_cpu, llama, open_llm):
             try:
                 with InterruptAtLine(at):
                     while not all(q.finished for q in requests):
-                        llm.engine.step(patient=at % 2 == 1)
+                        llm.engine.step(due=math.inf if at % 2 else None)
             except KeyboardInterrupt:
                 pass
             while not all(q.finished for q in requests):
