@@ -2,8 +2,7 @@
 
 logprob = logit - log(sum(exp(logits)));   rank = how many logits are at least the token's
 
-Bound by reading the logits, once: the kernels are those of `likeliest.py`. Equal logits are ordered by
-id. For larger k, `torch.topk`.
+Bound by reading the logits: the kernels are those of `likeliest.py`. Equal logits are ordered by id.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from ._triton import require_contiguous, use_triton
 from .likeliest import chosen
 
 MAX_K = 32
-"""What a captured step keeps at most."""
+"""What a captured step keeps at most; more are sorted by torch."""
 
 
 def top_logprobs_ref(logits: Tensor, k: int, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -30,13 +29,9 @@ def top_logprobs(logits: Tensor, k: int, tokens: Tensor) -> tuple[Tensor, Tensor
     count, size = logits.shape
     if not 1 <= k <= size:
         raise ValueError(f"top_logprobs: k is {k}; it must be from 1 to {size}, the vocabulary")
-    if not use_triton(logits):
+    if not use_triton(logits) or k > MAX_K or not count:
         return top_logprobs_ref(logits, k, tokens)
     require_contiguous("top_logprobs", logits=logits, tokens=tokens)
-    if k > MAX_K or not count:
-        values, ids = logits.float().topk(k)
-        rank = (logits >= logits.gather(1, tokens[:, None])).sum(-1)
-        return values - logits.float().logsumexp(-1, keepdim=True), ids, rank
     logprobs, ids, rank = chosen(logits, k, tokens=tokens)
     assert rank is not None
     return logprobs, ids, rank

@@ -296,8 +296,10 @@ class CudaRunner(Runner):
         self.on_device.advance(index)
 
     def _launcher(self, index: np.ndarray) -> Callable[[], None]:
-        """What launches a step of the rows `index`, as often as `DeviceRows.room` allows, if nothing
-        changes meanwhile; then the rows have to be advanced."""
+        """What launches a step of the rows `index`, as often as `DeviceRows.room` allows.
+
+        Nothing may change meanwhile, and afterwards the rows have to be advanced.
+        """
         size = self.size(len(index))
         self._follow(index, size)
         known, needs = self._latest
@@ -318,7 +320,7 @@ class CudaRunner(Runner):
         return launch
 
     def _column(self, index: np.ndarray, size: int, needs: Needs) -> Column:
-        """As `_given`; then the rows are advanced."""
+        """As `_given`; the rows are advanced, too."""
         self.on_device.advance(index)
         return self._given(index, self.rows.placement[index], size, needs)
 

@@ -64,11 +64,11 @@ class Intake:
         priorities: Sequence[int],
     ) -> Iterator[Job | BeamCompletions]:
         """As `jobs`, each made when it is asked for; a wrong prompt is found when its turn comes."""
-        times = Counter(map(id, params))
-        for each in {id(p): p for p in params}.values():
+        times, distinct = Counter(map(id, params)), {id(p): p for p in params}
+        for each in distinct.values():
             self.check_params(each)
         # the caller may change theirs; what many prompts have is copied once
-        shared = {id(p): p.clone() for p in {id(p): p for p in params}.values() if times[id(p)] > 1}
+        shared = {key: p.clone() for key, p in distinct.items() if times[key] > 1}
         call, many = self.new_call(), len(prompts) > 1
         jobs = (
             self._one(
